@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What a person types. The module's own build rules are in Kbuild; everything that needs more than
+# make and bash happens in the sandbox (scripts/sandbox.sh), a Debian 13 with the stock kernel's
+# tree, outside this checkout. Nothing is written beside the sources: all output is in build/.
+
+# A kernel tree of one's own: make KDIR=/path/to/tree. It must be prepared, with Rust.
+KDIR ?=
+SANDBOX = scripts/in-sandbox
+
+# The compiler that the kernel was built with, as its configuration tells.
+kernel_cc = $(shell sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*gcc[^ ]*\) .*/\1/p' $(KDIR)/.config)
+# CLIPPY=1, W=1 and the like reach the kernel's build by themselves: make hands its command line on.
+kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build \
+	$(if $(LLVM)$(filter command line environment,$(origin CC)),,$(addprefix CC=,$(kernel_cc)))
+
+.PHONY: module sandbox shell demo test check clean help rust-analyzer
+
+ifeq ($(KDIR),)
+module:
+	@$(SANDBOX) $(MAKE) --no-print-directory KDIR=/kdir module
+else
+module:
+	@mkdir -p build
+	@$(kbuild) --no-print-directory modules
+endif
+
+sandbox:
+	@scripts/sandbox.sh
+
+shell: module
+	@scripts/guest --shell 'insmod /src/build/tcp_failover.ko'
+
+demo: module
+	@scripts/demo
+
+test: module
+	@selftests/run_all.sh
+
+check:
+	@scripts/check
+
+rust-analyzer:
+	@scripts/rust-analyzer
+
+clean:
+	@rm -rf build
+
+help:
+	@echo 'make               build/tcp_failover.ko for the stock kernel of the sandbox'
+	@echo 'make KDIR=TREE     the same for a prepared kernel tree of your own, without the sandbox'
+	@echo 'make sandbox       only set the sandbox up (KVER=7.3.4 picks a kernel)'
+	@echo 'make demo          a download survives the death of its server (DEMO=upload, DEMO=many)'
+	@echo 'make test          all tests'
+	@echo 'make check         formatting, lints, layers, shell scripts, documents'
+	@echo 'make shell         a guest with the module loaded, to look around; exit powers it off'
+	@echo 'make rust-analyzer rust-project.json for an editor'
+	@echo 'make clean         remove build/ (the sandbox stays; it is in $$TCPFO_SANDBOX)'
