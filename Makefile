@@ -18,7 +18,7 @@ kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build \
 
 ifeq ($(KDIR),)
 module:
-	@$(SANDBOX) $(MAKE) --no-print-directory KDIR=/kdir module
+	@$(SANDBOX) make --no-print-directory KDIR=/kdir $(MAKEOVERRIDES) module
 else
 module:
 	@mkdir -p build

@@ -76,14 +76,16 @@ if [ ! -e "$guest" ]; then
 	begin "$guest"
 	confined guest.sh tree "$guest.partial" &
 	tree=$!
+	trap 'kill "$tree" 2>/dev/null || true' EXIT
 fi
 if [ ! -e "$root" ]; then
 	begin "$root"
-	confined root.sh "$root.partial" || { [ -z "$tree" ] || kill "$tree"; exit 1; }
+	confined root.sh "$root.partial"
 	mv "$root.partial" "$root"
 fi
 if [ -n "$tree" ]; then
 	wait "$tree" || exit 1
+	trap - EXIT
 	confined guest.sh image "$guest.partial" "$root"
 	mv "$guest.partial" "$guest"
 fi
