@@ -25,16 +25,21 @@ module:
 	@$(kbuild) --no-print-directory modules
 endif
 
+# Reads a client's capture; a plain program of the sandbox.
+build/wirecheck: $(wildcard selftests/wirecheck/*.rs)
+	@mkdir -p build
+	@$(SANDBOX) rustc -O --edition 2021 -o /src/$@ /src/selftests/wirecheck/main.rs
+
 sandbox:
 	@scripts/sandbox.sh
 
 shell: module
 	@scripts/guest --shell 'insmod /src/build/tcp_failover.ko'
 
-demo: module
+demo: module build/wirecheck
 	@scripts/demo
 
-test: module
+test: module build/wirecheck
 	@selftests/run_all.sh
 
 check:

@@ -6,6 +6,7 @@ kept in a file. Knows nothing of clusters or of the module.
 """
 
 import io
+import json
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import threading
 import time
 
 from tcpfo import accel
+from tcpfo import klog
 
 IMAGES = "/guest"
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -70,75 +72,89 @@ class Command:
 
 
 class Guest:
-    """A running guest. Use as a context manager: leaving it ends QEMU.
+    """A guest: booted at once, and again by `restart`. Leaving it as a context ends QEMU.
 
-    `nics` are (mac, socket) pairs, `disks` are read-only raw images that become /dev/vdb, ...
+    `nics` are (MAC, options of QEMU's -netdev without the id) pairs, `disks` read-only raw images
+    that become /dev/vdb, ...; `shell` is a terminal's type: an interactive shell on this terminal.
     """
 
     def __init__(self, name, memory=768, cpus=1, nics=(), disks=(), out="/out", shell=None,
-                 extra=()):
+                 shell_command=""):
         self.name = name
+        self.memory = memory
+        self.cpus = cpus
+        self.nics = nics
+        self.disks = disks
         self.out = out
+        self.shell = shell
+        self.shell_command = shell_command
         self.serial_path = os.path.join(out, name + ".serial")
-        self.started = time.time()
         self.on_line = []
-        self.numbers = 0
-        self.commands = {}
-        self.ready = threading.Event()
         self.lock = threading.Lock()
         os.makedirs(out, exist_ok=True)
+        if os.path.exists(self.serial_path):
+            os.unlink(self.serial_path)
+        self.boot()
 
-        initramfs = make_initramfs()
-        serial, serial_remote = socket.socketpair()
-        self.agent, agent_remote = socket.socketpair()
-        passed = [initramfs, serial_remote.fileno(), agent_remote.fileno()]
-        words = ["console=ttyS0,115200", "panic=0", "loglevel=5", "mitigations=off",
-                 "nokaslr", "audit=0", "apparmor=0", "cryptomgr.notests", f"tcpfo.name={name}"]
-        if shell:
-            words.append(f"tcpfo.shell={shell}")
+    def arguments(self, initramfs, serial, agent, monitor):
+        """QEMU's command line; the parameters are file descriptors."""
+        words = ["console=ttyS0,115200", "panic=0", "loglevel=5", "mitigations=off", "nokaslr",
+                 "audit=0", "apparmor=0", "cryptomgr.notests", f"tcpfo.name={self.name}"]
         arguments = [
-            "qemu-system-x86_64", "-name", name, "-nodefaults", "-no-user-config",
-            "-display", "none", "-machine", "q35", "-m", str(memory), "-smp", str(cpus),
-            *accel.arguments(), "-no-reboot", "-action", "panic=pause", "-device", "pvpanic-pci",
+            "qemu-system-x86_64", "-name", self.name, "-nodefaults", "-no-user-config",
+            "-display", "none", "-machine", "q35", "-m", str(self.memory),
+            "-smp", str(self.cpus), *accel.arguments(),
             "-kernel", os.path.join(IMAGES, "vmlinux"), "-initrd", f"/dev/fd/{initramfs}",
-            "-append", " ".join(words),
-            "-chardev", f"socket,id=serial,fd={serial_remote.fileno()}",
-            "-serial", "chardev:serial",
+            "-chardev", f"socket,id=serial,fd={serial}", "-serial", "chardev:serial",
+            "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
             "-device", "virtio-serial-pci",
-            "-chardev", f"socket,id=agent,fd={agent_remote.fileno()}",
+            "-chardev", f"socket,id=agent,fd={agent}",
             "-device", "virtserialport,chardev=agent,name=tcpfo.agent",
             "-object", "rng-random,id=rng,filename=/dev/urandom",
             "-device", "virtio-rng-pci,rng=rng",
             "-fsdev", "local,id=src,path=/src,security_model=none,readonly=on",
             "-device", "virtio-9p-pci,fsdev=src,mount_tag=src",
-            "-fsdev", f"local,id=out,path={out},security_model=none",
+            "-fsdev", f"local,id=out,path={self.out},security_model=none",
             "-device", "virtio-9p-pci,fsdev=out,mount_tag=out",
         ]
-        if shell:
+        if self.shell:
+            words.append(f"tcpfo.shell={self.shell}")
             arguments += ["-chardev", "stdio,id=shell,signal=off",
-                          "-device", "virtconsole,chardev=shell"]
-        for number, path in enumerate((os.path.join(IMAGES, "root.erofs"), *disks)):
+                          "-device", "virtconsole,chardev=shell",
+                          "-fw_cfg", f"name=opt/tcpfo.shell,string={self.shell_command or ':'}"]
+        for number, path in enumerate((os.path.join(IMAGES, "root.erofs"), *self.disks)):
             arguments += ["-drive", f"id=disk{number},file={path},format=raw,if=none,readonly=on",
                           "-device", f"virtio-blk-pci,drive=disk{number}"]
-        for number, (mac, wire) in enumerate(nics):
-            passed.append(wire.fileno())
-            arguments += ["-netdev", f"stream,id=net{number},addr.type=fd,"
-                                     f"addr.str={wire.fileno()},server=off",
+        for number, (mac, wire) in enumerate(self.nics):
+            arguments += ["-netdev", f"{wire},id=net{number}",
                           "-device", f"virtio-net-pci,netdev=net{number},mac={mac}"]
+        return arguments + ["-append", " ".join(words)]
+
+    def boot(self):
+        """Starts QEMU and the threads that listen to it."""
+        self.numbers = 0
+        self.commands = {}
+        self.ready = threading.Event()
+        serial, serial_remote = socket.socketpair()
+        self.agent, agent_remote = socket.socketpair()
+        self.monitor, monitor_remote = socket.socketpair()
+        passed = [make_initramfs()]
+        passed += [end.fileno() for end in (serial_remote, agent_remote, monitor_remote)]
         # pylint: disable=consider-using-with
-        self.errors = open(os.path.join(out, name + ".qemu"), "w+b")
+        self.errors = open(os.path.join(self.out, self.name + ".qemu"), "w+b")
         self.process = subprocess.Popen(
-            arguments + list(extra), pass_fds=passed, stdin=None if shell else subprocess.DEVNULL,
-            stdout=None if shell else self.errors, stderr=self.errors)
-        os.close(initramfs)
-        serial_remote.close()
-        agent_remote.close()
-        for _, wire in nics:
-            wire.close()
+            self.arguments(*passed), pass_fds=passed,
+            stdin=None if self.shell else subprocess.DEVNULL,
+            stdout=None if self.shell else self.errors, stderr=self.errors)
+        os.close(passed[0])
+        for end in (serial_remote, agent_remote, monitor_remote):
+            end.close()
         self.threads = [threading.Thread(target=self.read_serial, args=(serial,), daemon=True),
-                        threading.Thread(target=self.read_agent, daemon=True)]
+                        threading.Thread(target=self.read_agent, args=(self.agent,), daemon=True)]
         for thread in self.threads:
             thread.start()
+        self.monitor_lines = self.monitor.makefile("rb")
+        self.monitor_command("qmp_capabilities")
 
     def __enter__(self):
         return self
@@ -148,8 +164,9 @@ class Guest:
 
     def read_serial(self, serial):
         """Keeps the console: each line with the host's time, in seconds since the epoch."""
-        with open(self.serial_path, "w", encoding="utf-8") as file, \
+        with open(self.serial_path, "a", encoding="utf-8") as file, \
                 serial.makefile("rb") as lines:
+            file.write(f"{time.time():.6f} {klog.BOOTED}\n")
             for line in lines:
                 now = time.time()
                 text = line.decode(errors="replace").rstrip("\r\n")
@@ -158,9 +175,9 @@ class Guest:
                 for callback in self.on_line:
                     callback(now, text)
 
-    def read_agent(self):
+    def read_agent(self, agent):
         """Sorts what the agent says to the commands it belongs to."""
-        with self.agent.makefile("rb") as port:
+        with agent.makefile("rb") as port:
             while header := port.readline():
                 number, word, length = header.split()
                 self.answer(int(number), word, port.read(int(length)).decode(errors="replace"))
@@ -226,13 +243,57 @@ class Guest:
                 best = (after - before, command.code - (before + after) / 2)
         return best[1]
 
+    def monitor_command(self, name, **arguments):
+        """Tells QEMU itself something, such as `stop`, `cont` or `set_link`."""
+        request = {"execute": name, "arguments": arguments}
+        self.monitor.sendall(json.dumps(request).encode() + b"\n")
+        for line in self.monitor_lines:
+            answer = json.loads(line)
+            if "error" in answer:
+                raise GuestError(f"{self.name}: {name}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+        raise GuestError(f"{self.name}: QEMU is gone")
+
+    def crash(self, timeout=20):
+        """Kills the kernel by a panic; returns the host's time of it.
+
+        QEMU ends as soon as the kernel is dead: its last loop would keep a host core busy, and its
+        wires would hold packets back where a dead machine's lose them.
+        """
+        crashed, dead = threading.Event(), threading.Event()
+        when = []
+
+        def watch(now, text):
+            if klog.EXPECTED_CRASH.search(text):
+                when.append(now)
+                crashed.set()
+            elif klog.PANIC.search(text):
+                dead.set()
+
+        self.on_line.append(watch)
+        self.start_command("echo c >/proc/sysrq-trigger")
+        if not crashed.wait(timeout):
+            raise GuestError(f"{self.name} does not crash")
+        dead.wait(0.2)
+        self.on_line.remove(watch)
+        self.process.kill()
+        self.stop()
+        return when[0]
+
+    def restart(self):
+        """Boots the machine anew, on the same wires."""
+        self.stop()
+        self.boot()
+        self.wait_ready()
+
     def stop(self):
         """Ends QEMU at once: nothing in a guest outlives it."""
         if self.process.poll() is None:
-            self.process.terminate()
             try:
+                self.monitor_command("quit")
                 self.process.wait(5)
-            except subprocess.TimeoutExpired:
+            except (GuestError, OSError, subprocess.TimeoutExpired):
                 self.process.kill()
                 self.process.wait()
         for thread in self.threads:

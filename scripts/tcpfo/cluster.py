@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Three guests: a client and two nodes, for the demo and for the crash tests.
+
+                 service network 10.77.0.0/24, service address .100
+      +---------------------------------------------------------------+
+      |            client .1: br0 (its two ports are the switch)      |
+      +--------+---------------------------------------------+--------+
+               | eth0 .2                                      | eth0 .3
+          +----+----+        channel 10.78.0.0/24         +---+-----+
+          | node a  +-------------------------------------+ node b  |
+          +---------+ eth1 .2                     eth1 .3 +---------+
+
+The wires are unix sockets between the QEMU processes: the host's own network has no part in it.
+Configures addresses and the module; runs no server and judges nothing.
+"""
+
+import os
+import re
+import tempfile
+import time
+
+from tcpfo import klog
+from tcpfo.guest import Guest, GuestError
+
+CLIENT_ADDRESS = "10.77.0.1"
+SERVICE_ADDRESS = "10.77.0.100"
+SYSFS = "/sys/kernel/tcp_failover/net"
+MODULE = "/src/build/tcp_failover.ko"
+
+
+def wait_for(what, condition, timeout=20, interval=0.1):
+    """Polls until the condition holds; returns its value."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise GuestError(f"waited {timeout} s for: {what}")
+        time.sleep(interval)
+
+
+def mac(number):
+    """A locally administered address for one network card."""
+    return f"52:54:00:00:77:{number:02x}"
+
+
+class Node:
+    """One of the two servers: its guest and what is special about it."""
+
+    def __init__(self, guest, host, mac_address):
+        self.guest = guest
+        self.name = guest.name
+        self.host = host
+        self.mac = mac_address
+        self.alive = True
+
+    def configure_network(self):
+        """Addresses of the node itself, not the service's."""
+        self.guest.run(f"""
+            ip link set eth0 up; ip addr add 10.77.0.{self.host}/24 dev eth0
+            ip link set eth1 up; ip addr add 10.78.0.{self.host}/24 dev eth1""")
+
+    def add_service_address(self):
+        """The service's address; with the module only the active node answers for it."""
+        self.guest.run(f"ip addr add {SERVICE_ADDRESS}/32 dev eth0")
+
+    def load_module(self, peer, port=80, service="web"):
+        """Loads the module and describes channel and service; the role comes later."""
+        self.guest.run(f"""
+            set -e
+            insmod {MODULE}
+            d={SYSFS}
+            echo 10.78.0.{self.host} >$d/channel/local_address
+            echo 10.78.0.{peer.host} >$d/channel/peer_address
+            echo 1 >$d/channel/enabled
+            echo {service} >$d/services/create
+            echo {SERVICE_ADDRESS} >$d/services/{service}/address
+            echo {port} >$d/services/{service}/port
+            echo eth0 >$d/services/{service}/device""")
+
+    def write(self, name, value):
+        """Writes one of the module's files."""
+        self.guest.run(f"echo {value} >{SYSFS}/{name}")
+
+    def read(self, name):
+        """Reads one of the module's files."""
+        return self.guest.run(f"cat {SYSFS}/{name}").strip()
+
+    def wait_value(self, name, value, timeout=20):
+        """Waits until one of the module's files says so (polled in the guest)."""
+        command = f"until [ \"$(cat {SYSFS}/{name})\" = {value} ]; do sleep 0.05; done"
+        running = self.guest.start_command(command)
+        try:
+            running.wait(timeout)
+        except GuestError:
+            running.kill()
+            raise GuestError(f"{self.name}: {name} is {self.read(name)}, "
+                             f"not {value} after {timeout} s") from None
+
+    def counters(self, service="web"):
+        """All the module's files that can be read: {name: value}."""
+        listing = self.guest.run(
+            f"cd {SYSFS} && grep -r . stats services/{service} channel limits 2>/dev/null",
+            check=False)
+        return dict(line.split(":", 1) for line in listing.splitlines() if ":" in line)
+
+
+class Cluster:
+    """The three guests; a context manager."""
+
+    def __init__(self, out, disks=(), memory=768, client_memory=1024):
+        # pylint: disable=consider-using-with
+        self.wires = tempfile.TemporaryDirectory()
+        client_a, a_service = self.wire("a")
+        client_b, b_service = self.wire("b")
+        a_channel, b_channel = self.wire("channel")
+        self.client = Guest("client", memory=client_memory, out=out, disks=disks,
+                            nics=[(mac(1), client_a), (mac(2), client_b)])
+        guest_a = Guest("a", memory=memory, out=out, disks=disks,
+                        nics=[(mac(0xa0), a_service), (mac(0xa1), a_channel)])
+        guest_b = Guest("b", memory=memory, out=out, disks=disks,
+                        nics=[(mac(0xb0), b_service), (mac(0xb1), b_channel)])
+        self.a = Node(guest_a, 2, mac(0xa0))
+        self.b = Node(guest_b, 3, mac(0xb0))
+        self.nodes = (self.a, self.b)
+        self.guests = (self.client, guest_a, guest_b)
+        self.out = out
+
+    def wire(self, name):
+        """A cable: QEMU's options for its two ends. Either end may go and come back."""
+        path = os.path.join(self.wires.name, name)
+        return (f"stream,server=on,addr.type=unix,addr.path={path}",
+                f"stream,server=off,addr.type=unix,addr.path={path},reconnect-ms=100")
+
+    def __enter__(self):
+        try:
+            for guest in self.guests:
+                guest.wait_ready()
+            self.client.run(f"""
+                modprobe bridge
+                ip link add br0 type bridge; ip link set br0 up
+                for i in 0 1; do ip link set eth$i up master br0; done
+                ip addr add {CLIENT_ADDRESS}/24 dev br0""")
+            for node in self.nodes:
+                node.configure_network()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Ends all guests."""
+        for guest in self.guests:
+            guest.stop()
+        self.wires.cleanup()
+
+    def protect(self, service="web", port=80):
+        """Module on both nodes, a active, b standing by with complete replicas."""
+        for node, peer in ((self.a, self.b), (self.b, self.a)):
+            node.load_module(peer, port, service)
+            node.add_service_address()
+        self.a.write(f"services/{service}/role", "primary")
+        self.b.write(f"services/{service}/role", "backup")
+        self.a.wait_value(f"services/{service}/state", "active")
+        self.a.wait_value(f"services/{service}/protected", 1)
+        self.b.wait_value(f"services/{service}/takeover_ready", 1)
+
+    def crash(self, node):
+        """Kills a node by a kernel panic; returns the host's time of it."""
+        when = node.guest.crash()
+        node.alive = False
+        return when
+
+    def revive(self, node):
+        """Reboots a node that was killed, with its own addresses only."""
+        node.guest.restart()
+        node.configure_network()
+        node.alive = True
+
+    def start_capture(self, name="client"):
+        """Records the headers of all traffic of the service as the client sees it."""
+        self.client.run(f"""
+            tcpdump -i br0 -s 128 -B 16384 -U -w /tmp/{name}.pcap \
+                'arp or icmp or host {SERVICE_ADDRESS}' >/tmp/{name}.tcpdump 2>&1 </dev/null &
+            until grep -q 'listening on' /tmp/{name}.tcpdump; do sleep 0.02; done""")
+
+    def stop_capture(self, name="client"):
+        """Ends the capture; returns the file's path (in the sandbox)."""
+        self.client.run(f"""
+            pkill -INT tcpdump
+            while pgrep tcpdump >/dev/null; do sleep 0.02; done
+            cp /tmp/{name}.pcap /tmp/{name}.tcpdump /out/""")
+        dropped = re.search(r"(\d+) packets dropped by kernel",
+                            self.client.run(f"cat /tmp/{name}.tcpdump"))
+        if dropped and int(dropped.group(1)):
+            raise GuestError(f"the capture is not complete: {dropped.group(0)}")
+        return os.path.join(self.out, name + ".pcap")
+
+    def kernel_reports(self):
+        """What the kernels had to complain about; an asked-for crash is none."""
+        return [f"{guest.name}: {line}" for guest in self.guests
+                for line in klog.reports(guest.serial_path)]
