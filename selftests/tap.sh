@@ -16,7 +16,7 @@ tap_note() {
 tap_result() {
 	tap_count=$((tap_count + 1))
 	[ "$1" = ok ] || tap_failed=$((tap_failed + 1))
-	printf '%s %d %s%s\n' "$1" "$tap_count" "$2" "${3:+ # $3}"
+	printf '%s %d - %s%s\n' "$1" "$tap_count" "$2" "${3:+ # $3}"
 }
 
 # tap_end: the plan; fails if a test failed, or if there was none.

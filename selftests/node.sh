@@ -1,0 +1,129 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2154,SC2034 # variables of the files sourced before, and for those after
+#
+# What runs on a node: the module's configuration and an unmodified nginx. Sourced after
+# topology.sh.
+
+# The folder that the servers serve, the same on both nodes, as an operator would have it.
+www=$work/www
+mkdir -p "$www"
+
+# sysfs NODE FILE: where that file of the module is.
+sysfs() {
+	printf '%s/%s/kernel/tcp_failover/net/%s\n' "$sysfs_mounts" "$1" "$2"
+}
+
+# get NODE FILE
+get() {
+	cat "$(sysfs "$1" "$2")"
+}
+
+# put NODE FILE VALUE
+put() {
+	printf '%s\n' "$3" >"$(sysfs "$1" "$2")"
+}
+
+# reads NODE FILE VALUE: whether the file says that.
+reads() {
+	is "$(get "$1" "$2")" "$3"
+}
+
+# at_least NODE FILE NUMBER
+at_least() {
+	[ "$(get "$1" "$2")" -ge "$3" ] || {
+		printf '%s %s: %s, not at least %s\n' "$1" "$2" "$(get "$1" "$2")" "$3"
+		return 1
+	}
+}
+
+other_node() {
+	case $1 in
+	a) echo b ;;
+	b) echo a ;;
+	esac
+}
+
+# channel_up NODE
+channel_up() {
+	local node=$1
+	put "$node" channel/local_address "${channel_address[$node]}"
+	put "$node" channel/peer_address "${channel_address[$(other_node "$node")]}"
+	put "$node" channel/enabled 1
+}
+
+# service_up NODE ROLE [NAME PORT]
+service_up() {
+	local node=$1 role=$2 name=${3:-web} port=${4:-$service_port}
+	put "$node" services/create "$name"
+	put "$node" "services/$name/address" "$service_address"
+	put "$node" "services/$name/port" "$port"
+	put "$node" "services/$name/device" eth0
+	put "$node" "services/$name/role" "$role"
+}
+
+# nginx_up NODE: an unmodified nginx with files of its own, but for the ones it serves. Port 81 is
+# the same server, unprotected.
+nginx_up() {
+	local dir=$work/nginx-$1
+	mkdir -p "$dir/store"
+	cat >"$dir/conf" <<-END
+		user root;
+		worker_processes 1;
+		pid $dir/pid;
+		error_log $dir/error.log info;
+		events { worker_connections 512; }
+		http {
+			access_log $dir/access.log;
+			client_body_temp_path $dir/body;
+			proxy_temp_path $dir/proxy;
+			fastcgi_temp_path $dir/fastcgi;
+			uwsgi_temp_path $dir/uwsgi;
+			scgi_temp_path $dir/scgi;
+			client_max_body_size 0;
+			keepalive_timeout 600s;
+			server {
+				listen 80;
+				listen 81;
+				location / { root $www; }
+				location /store/ { root $dir; dav_methods PUT; }
+			}
+		}
+	END
+	on "$1" nginx -e "$dir/error.log" -c "$dir/conf"
+}
+
+# cluster_up: the topology, both servers, the module, node a active and protected by node b.
+cluster_up() {
+	topology_up
+	keep_hooks+=(keep_counters)
+	local node
+	for node in a b; do
+		ip -n "$node" addr add "$service_address/32" dev eth0
+		nginx_up "$node"
+	done
+	load_module
+	channel_up a
+	channel_up b
+	service_up a primary
+	service_up b backup
+	need 30 reads a services/web/state active
+	need 30 reads a services/web/protected 1
+	need 30 reads b services/web/takeover_ready 1
+}
+
+# taken_over: node b speaks for the service.
+taken_over() {
+	reads b services/web/state active
+}
+
+# keep_counters FOLDER: all that the module says of itself, and the sockets.
+keep_counters() {
+	local node
+	for node in a b; do
+		(cd "$(sysfs "$node" .)" 2>/dev/null && grep -r . .) >"$1/$node.sysfs" 2>/dev/null || true
+		on "$node" ss -tanieom >"$1/$node.sockets"
+	done
+	on client ss -tanieom >"$1/client.sockets"
+	on client ip neigh >"$1/client.neighbours"
+}

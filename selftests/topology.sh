@@ -1,0 +1,107 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2154,SC2034 # variables of the files sourced before, and for those after
+#
+# The network of the tests: four namespaces of one kernel. Sourced after lib.sh.
+#
+#   +- client ----+   +- a -------------+   +- b -------------+
+#   | 10.77.0.1   |   | 10.77.0.2       |   | 10.77.0.3       |
+#   |             |   | 10.77.0.100     |   | 10.77.0.100     |  the service, on both nodes
+#   |    eth0     |   |  eth0     eth1  |   |  eth0     eth1  |
+#   +------+------+   +----+--------+---+   +----+--------+---+
+#          |               |        |            |        |       10.78.0.2   channel
+#   +------+-- switch -----+--------+------------+--------+---+   10.78.0.3
+#   |   client            a0       a1            b0      b1   |
+#   |   \------- br0 -----+-------- | -----------/        |   |
+#   |                               \--------- br1 -------/   |
+#   +---------------------------------------------------------+
+#
+# A node dies (kill_node) when the switch takes both its ports down at once: it goes on running,
+# but nobody hears it and it hears nobody, and nothing of it is cleaned up.
+
+client_address=10.77.0.1
+service_address=10.77.0.100
+service_port=80
+declare -A node_address=([a]=10.77.0.2 [b]=10.77.0.3)
+declare -A channel_address=([a]=10.78.0.2 [b]=10.78.0.3)
+declare -A node_mac=([a]=02:00:00:00:00:0a [b]=02:00:00:00:00:0b)
+client_mac=02:00:00:00:00:0c
+
+# Where each node's own sysfs is mounted, for all to see.
+sysfs_mounts=/run/tcp_failover
+
+# on NAMESPACE COMMAND...: runs it there.
+on() {
+	ip netns exec "$@"
+}
+
+# add_host NAME ADDRESS MAC: a namespace with eth0 on the service network.
+add_host() {
+	local name=$1 address=$2 mac=$3
+	ip netns add "$name"
+	ip -n "$name" link set lo up
+	ip -n switch link add "${name}0" type veth peer name eth0 netns "$name" address "$mac"
+	ip -n switch link set "${name}0" master br0 up
+	ip -n "$name" addr add "$address/24" dev eth0
+	ip -n "$name" link set eth0 up
+}
+
+# add_channel NODE: eth1, on the channel network.
+add_channel() {
+	local name=$1
+	ip -n switch link add "${name}1" type veth peer name eth1 netns "$name"
+	ip -n switch link set "${name}1" master br1 up
+	ip -n "$name" addr add "${channel_address[$name]}/24" dev eth1
+	ip -n "$name" link set eth1 up
+}
+
+topology_up() {
+	local node bridge
+	topology_down
+	cleanup_hooks+=(topology_down)
+	ip netns add switch
+	for bridge in br0 br1; do
+		ip -n switch link add "$bridge" type bridge forward_delay 0 mcast_snooping 0
+		ip -n switch link set "$bridge" up
+	done
+	add_host client "$client_address" "$client_mac"
+	for node in a b; do
+		add_host "$node" "${node_address[$node]}" "${node_mac[$node]}"
+		add_channel "$node"
+		mkdir -p "$sysfs_mounts/$node"
+		nsenter --net="/run/netns/$node" mount -t sysfs sysfs "$sysfs_mounts/$node"
+	done
+}
+
+# end_processes NAMESPACE...: ends all that runs there.
+end_processes() {
+	local name pids
+	for name in "$@"; do
+		pids=$(ip netns pids "$name" 2>/dev/null) || continue
+		# shellcheck disable=SC2086 # one word for each
+		[ -z "$pids" ] || kill -9 $pids 2>/dev/null || true
+	done
+}
+
+topology_down() {
+	local name
+	for name in a b; do
+		! mountpoint -q "$sysfs_mounts/$name" || umount "$sysfs_mounts/$name"
+	done
+	# A namespace ends when its last process and socket have.
+	for name in $(ip netns list | cut -d' ' -f1); do
+		end_processes "$name"
+		ip netns del "$name"
+	done
+}
+
+# kill_node NODE: it stops dead.
+kill_node() {
+	printf 'link set %s down\n' "${1}0" "${1}1" | ip -n switch -batch -
+}
+
+# cut_channel NODE, cut_service NODE: one of its networks fails; mend_* bring it back.
+cut_channel() { ip -n switch link set "${1}1" down; }
+mend_channel() { ip -n switch link set "${1}1" up; }
+cut_service() { ip -n switch link set "${1}0" down; }
+mend_service() { ip -n switch link set "${1}0" up; }
