@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A download survives the death of its server: curl ends well, every byte is right, and the
+# client's capture shows no reset, one speaker at a time and nothing taken back.
+#
+# Negatives: test_control.sh (without the module), wirecheck's own tests (each breach is found).
+
+. "$(dirname "$0")/lib.sh"
+. "$here/topology.sh"
+. "$here/node.sh"
+. "$here/client.sh"
+
+size=$((32 << 20))
+
+random_file file "$size"
+cluster_up
+capture_start
+download_start file
+need 60 has_bytes "$work/file" $((size / 3))
+kill_node a
+check "the node died within the download" curl_runs
+curl_wait
+capture_stop
+
+check "curl ends well" is "$curl_code" 0
+check "every byte is right" cmp "$www/file" "$work/file"
+check "node b is active" taken_over
+check "one connection was restored" reads b stats/connections_restored 1
+check "none failed" reads b stats/connections_failed 0
+check "the takeover was counted" reads b stats/takeovers 1
+check "the peer's loss was counted" reads b stats/peer_losses 1
+check "the epoch grew" at_least b services/web/epoch 2
+check "what the client had already was absorbed" at_least b services/web/takeover/bytes_absorbed 1
+check "the capture is whole" capture_is_whole
+check "the client saw nothing of it" wire_is_clean
+tell_wire
+finish
