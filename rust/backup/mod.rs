@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Connections that the peer serves: what this node holds of them, and what it confirms.
+
+mod input;
+
+use crate::{
+    node::Node,
+    service::{
+        FlowRef,
+        FlowState,
+        Service, //
+    },
+    wire::{
+        key::Key,
+        record::{
+            self,
+            data, //
+        }, //
+    },
+};
+pub(crate) use input::Input;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What is held of one connection.
+pub(crate) struct Replica {
+    /// How it began.
+    pub(crate) open: record::Open,
+    /// What its client has sent since.
+    pub(crate) input: Input,
+    /// The right edge of the window that the client was offered, as an offset.
+    pub(crate) right_edge: u64,
+}
+
+/// Takes in the peer's records, and gathers what is to be confirmed.
+///
+/// One record after another is usually about the same connection; it is confirmed once, when
+/// another one's turn comes or the batch ends.
+pub(crate) struct Confirmations {
+    pending: Option<record::Confirm>,
+}
+
+impl Confirmations {
+    /// Creates a gatherer that has nothing.
+    pub(crate) const fn new() -> Self {
+        Self { pending: None }
+    }
+
+    /// A connection has been opened at the peer.
+    pub(crate) fn open(&mut self, node: &Arc<Node>, open: &record::Open) {
+        let taken = standby_for(node, &open.key).and_then(|service| {
+            let replica = Replica {
+                open: *open,
+                input: Input::new(node),
+                right_edge: 0,
+            };
+            service.add(&open.key, FlowState::Replica(replica))
+        });
+        if taken.is_err() {
+            node.stats.replicas_refused.inc();
+        }
+        let upto = u64::from(taken.is_ok());
+        self.confirm(node, &open.key, open.incarnation.get(), upto);
+    }
+
+    /// The client of a connection has sent something.
+    pub(crate) fn data(&mut self, node: &Arc<Node>, data: &record::Data, bytes: &[u8]) {
+        let upto = standby_for(node, &data.key).and_then(|service| {
+            let flow = service.find(&data.key).ok_or(ENOENT)?;
+            add_input(&flow, data, bytes).inspect_err(|_| {
+                node.stats.replicas_refused.inc();
+                service.forget(&flow);
+            })
+        });
+        self.confirm(node, &data.key, data.incarnation.get(), upto.unwrap_or(0));
+    }
+
+    /// A connection has ended.
+    pub(crate) fn close(&mut self, node: &Arc<Node>, close: &record::Close) {
+        let Ok(service) = standby_for(node, &close.key) else {
+            return;
+        };
+        if let Some(flow) = service.find(&close.key) {
+            if is_replica_of(&flow, close.incarnation.get()) {
+                service.forget(&flow);
+            }
+        }
+    }
+
+    /// Sends what has gathered.
+    pub(crate) fn send(&mut self, node: &Node) {
+        if let Some(confirm) = self.pending.take() {
+            // If the log is closed or full, the session ends and with it what was to be confirmed.
+            let _ = node.channel.log.append(&confirm, None);
+            node.stats.records_confirmed.inc();
+        }
+    }
+
+    fn confirm(&mut self, node: &Node, key: &Key, incarnation: u32, upto: u64) {
+        let same = |p: &record::Confirm| p.key == *key && p.incarnation.get() == incarnation;
+        // A refusal must not be hidden by what follows it.
+        if !self
+            .pending
+            .as_ref()
+            .is_some_and(|p| same(p) && p.upto.get() != 0)
+        {
+            self.send(node);
+        }
+        self.pending = Some(record::Confirm {
+            key: *key,
+            incarnation: incarnation.into(),
+            upto: upto.into(),
+        });
+    }
+}
+
+/// Returns the service of a connection, if this node stands by for it.
+fn standby_for(node: &Node, key: &Key) -> Result<Arc<Service>> {
+    let service = node.service(&key.service).ok_or(ENOENT)?;
+    if service.speaks() {
+        return Err(EBUSY);
+    }
+    Ok(service)
+}
+
+fn is_replica_of(flow: &FlowRef, incarnation: u32) -> bool {
+    match &*flow.state.lock() {
+        FlowState::Replica(replica) => replica.open.incarnation.get() == incarnation,
+        _ => false,
+    }
+}
+
+/// Adds bytes to a replica, and returns the end of what it holds without a gap.
+///
+/// # Errors
+///
+/// `ESTALE` if it is another connection's replica, `ENOBUFS` if it is over its limit, `ENOMEM`.
+fn add_input(flow: &FlowRef, data: &record::Data, bytes: &[u8]) -> Result<u64> {
+    let mut state = flow.state.lock();
+    let FlowState::Replica(replica) = &mut *state else {
+        return Err(ESTALE);
+    };
+    if replica.open.incarnation != data.incarnation {
+        return Err(ESTALE);
+    }
+    let fin = data.flags & data::FIN != 0;
+    replica.input.add(data.offset.get(), bytes, fin)?;
+    replica.right_edge = replica.right_edge.max(data.right_edge.get());
+    Ok(replica.input.end())
+}

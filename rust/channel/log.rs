@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The log: records that wait to be sent.
+//!
+//! The hooks append, the sender takes. Records are laid out at once as they will travel, one behind
+//! the other in frames of at most [`MAX_FRAME`] bytes; while the sender is busy with what it took,
+//! they gather. The log is bounded; whoever finds it full has to do without.
+
+use crate::{
+    kapi::{
+        net::{
+            skbuff::SkBuff,
+            socket::Socket, //
+        },
+        sync::{
+            new_spinlock_bh,
+            SpinLockBh, //
+        }, //
+    },
+    wire::{
+        frame::{
+            self,
+            MAX_FRAME, //
+        },
+        record::{
+            self,
+            Body, //
+        }, //
+    },
+};
+use core::mem;
+use kernel::{
+    new_condvar,
+    prelude::*,
+    sync::{
+        Arc,
+        CondVar, //
+    },
+    time::Jiffies, //
+};
+
+/// Frames that are kept for reuse when they have been sent.
+const SPARE: usize = 16;
+
+/// A part of a packet, to be copied behind a record.
+#[derive(Clone, Copy)]
+pub(crate) struct Payload<'a> {
+    /// The packet.
+    pub(crate) skb: &'a SkBuff,
+    /// Where the part begins, in bytes from the start of the packet.
+    pub(crate) offset: usize,
+    /// How long it is, at most [`record::MAX_DATA`].
+    pub(crate) len: usize,
+}
+
+/// The log.
+#[pin_data]
+pub(crate) struct Log {
+    /// Protects all that waits. Taken in softirq and process context, inside the locks of flows.
+    #[pin]
+    inner: SpinLockBh<Inner>,
+    /// Notified when the first record comes into an empty log, or it is opened or closed.
+    #[pin]
+    changed: CondVar,
+}
+
+struct Inner {
+    /// Where the records go; they are taken only while there is such a place.
+    socket: Option<Arc<Socket>>,
+    /// Each begins with room for a frame's header; the last one is being filled.
+    frames: KVec<KVec<u8>>,
+    spare: KVec<KVec<u8>>,
+    /// What is in `frames`, in bytes.
+    bytes: usize,
+    /// How much may be, in bytes.
+    limit: usize,
+    records: u64,
+    sequence: u32,
+}
+
+/// What the sender has taken.
+pub(crate) struct Batch {
+    /// Where they go.
+    pub(crate) socket: Arc<Socket>,
+    /// Complete frames, in order.
+    pub(crate) frames: KVec<KVec<u8>>,
+    /// How many records are in them.
+    pub(crate) records: u64,
+}
+
+impl Log {
+    /// Creates a log that is closed.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            inner <- new_spinlock_bh!(
+                Inner {
+                    socket: None,
+                    frames: KVec::new(),
+                    spare: KVec::new(),
+                    bytes: 0,
+                    limit: 0,
+                    records: 0,
+                    sequence: 0,
+                },
+                "Log::inner"
+            ),
+            changed <- new_condvar!("Log::changed"),
+        })
+    }
+
+    /// Takes records for `socket` from now on, up to `limit` bytes, the first frame being number 0.
+    pub(crate) fn open(&self, limit: usize, socket: Arc<Socket>) {
+        self.close();
+        let mut inner = self.inner.lock();
+        inner.limit = limit;
+        inner.sequence = 0;
+        inner.socket = Some(socket);
+    }
+
+    /// Takes no more records, forgets those that wait, and shuts the socket down. May sleep.
+    pub(crate) fn close(&self) {
+        let mut inner = self.inner.lock();
+        let _drop_outside_lock = mem::take(&mut inner.frames);
+        let socket = inner.socket.take();
+        inner.bytes = 0;
+        inner.records = 0;
+        drop(inner);
+        self.changed.notify_all();
+        if let Some(socket) = socket {
+            socket.shut_down();
+        }
+    }
+
+    /// Appends a record. Callable from softirq and process context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` if the log is closed, `ENOBUFS` if it is full, `ENOMEM`, or `EFAULT` if the packet
+    /// is shorter than `payload` says. Nothing is appended then.
+    pub(crate) fn append<B: Body>(&self, body: &B, payload: Option<Payload<'_>>) -> Result {
+        let payload_len = payload.map_or(0, |p| p.len);
+        let header = record::header::<B>(payload_len).ok_or(E2BIG)?;
+        let len = header.len() + size_of::<B>() + payload_len;
+        let mut inner = self.inner.lock();
+        let was_empty = inner.records == 0;
+        let frame = inner.frame_with_room(len)?;
+        let before = frame.len();
+        let whole = frame
+            .extend_from_slice(&header, GFP_ATOMIC)
+            .and_then(|()| frame.extend_from_slice(body.as_bytes(), GFP_ATOMIC))
+            .map_err(Error::from)
+            .and_then(|()| payload.map_or(Ok(()), |p| p.skb.append_to(p.offset, p.len, frame)));
+        if whole.is_err() {
+            frame.truncate(before);
+            return whole;
+        }
+        inner.bytes += len;
+        inner.records += 1;
+        drop(inner);
+        if was_empty {
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes what waits, waiting for up to `timeout` if there is nothing. May sleep.
+    ///
+    /// Returns [`None`] if there is nothing then, either.
+    pub(crate) fn take(&self, timeout: Jiffies) -> Option<Batch> {
+        let mut inner = self.inner.lock();
+        if inner.records == 0 {
+            // Woken or not, what counts is what is there.
+            let _ = self.changed.wait_interruptible_timeout(&mut inner, timeout);
+        }
+        if inner.records == 0 {
+            return None;
+        }
+        inner.bytes = 0;
+        let mut batch = Batch {
+            socket: inner.socket.clone()?,
+            frames: mem::take(&mut inner.frames),
+            records: mem::take(&mut inner.records),
+        };
+        for frame in batch.frames.iter_mut() {
+            let length = frame.len().saturating_sub(frame::HEADER);
+            // CAST: At most `MAX_FRAME`.
+            let header = frame::header(inner.sequence, length as u32);
+            inner.sequence = inner.sequence.wrapping_add(1);
+            if let Some(slot) = frame.get_mut(..frame::HEADER) {
+                slot.copy_from_slice(&header);
+            }
+        }
+        Some(batch)
+    }
+
+    /// Takes back the frames of a batch that was sent, to be filled again. May sleep.
+    pub(crate) fn recycle(&self, mut batch: Batch) {
+        let mut inner = self.inner.lock();
+        while inner.spare.len() < SPARE {
+            let Some(mut frame) = batch.frames.pop() else {
+                break;
+            };
+            frame.clear();
+            if inner.spare.push(frame, GFP_ATOMIC).is_err() {
+                break;
+            }
+        }
+        drop(inner);
+    }
+}
+
+impl Inner {
+    /// Returns the frame that has room for `len` bytes more.
+    fn frame_with_room(&mut self, len: usize) -> Result<&mut KVec<u8>> {
+        if self.socket.is_none() {
+            return Err(ENOTCONN);
+        }
+        if self.bytes + len > self.limit {
+            return Err(ENOBUFS);
+        }
+        let full = self.frames.last().is_none_or(|f| f.len() + len > MAX_FRAME);
+        if full {
+            let mut frame = match self.spare.pop() {
+                Some(frame) => frame,
+                None => KVec::with_capacity(MAX_FRAME, GFP_ATOMIC)?,
+            };
+            frame.extend_from_slice(&[0; frame::HEADER], GFP_ATOMIC)?;
+            self.frames.push(frame, GFP_ATOMIC)?;
+        }
+        self.frames.last_mut().ok_or(ENOMEM)
+    }
+}

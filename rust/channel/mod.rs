@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The channel: one TCP connection to the peer, over a network of its own.
+//!
+//! The node with the lower address connects, the other one listens. Two threads serve it: the
+//! [`receiver`] makes the connection and reads, the [`sender`] writes what the [`log`] has, and the
+//! heartbeats. Neither knows what the records mean; the [`Node`](crate::node::Node) does.
+
+pub(crate) mod log;
+mod receiver;
+mod sender;
+
+use crate::{
+    kapi::{
+        kthread::Thread,
+        net::socket::{
+            Socket,
+            SocketAddr, //
+        },
+        time, //
+    },
+    node::Node,
+    wire::{
+        key::Addr,
+        record::Hello, //
+    },
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        Mutex, //
+    },
+    time::{
+        msecs_to_jiffies,
+        Jiffies, //
+    }, //
+};
+use log::Log;
+
+/// Where the channel goes, and how long silence may last.
+#[derive(Clone, Copy)]
+pub(crate) struct Config {
+    /// This node's address.
+    pub(crate) local: Option<Addr>,
+    /// The peer's address.
+    pub(crate) peer: Option<Addr>,
+    /// The port, the same on both nodes.
+    pub(crate) port: u16,
+}
+
+/// The ends of the channel, once both are known.
+#[derive(Clone, Copy)]
+struct Ends {
+    local: SocketAddr,
+    peer: SocketAddr,
+}
+
+impl Ends {
+    fn of(config: &Config) -> Result<Self> {
+        let end = |addr: Option<Addr>| -> Result<SocketAddr> {
+            let addr = addr.ok_or(EINVAL)?.v4().ok_or(EAFNOSUPPORT)?;
+            Ok(SocketAddr {
+                addr,
+                port: config.port,
+            })
+        };
+        Ok(Self {
+            local: end(config.local)?,
+            peer: end(config.peer)?,
+        })
+    }
+
+    /// Whether this node is the one that connects.
+    fn connects(&self) -> bool {
+        self.local.addr < self.peer.addr
+    }
+}
+
+/// The channel of one net namespace.
+#[pin_data]
+pub(crate) struct Channel {
+    /// The log of what is to be sent.
+    #[pin]
+    pub(crate) log: Log,
+    /// Protects the addresses. Outermost of the channel's locks.
+    #[pin]
+    config: Mutex<Config>,
+    /// The threads, while the channel is enabled.
+    #[pin]
+    threads: Mutex<Option<Threads>>,
+    /// The number of the session, from the peer's Hello on; 0 while there is none.
+    session: Atomic<u32>,
+    last_session: Atomic<u32>,
+    heard_us: Atomic<u64>,
+    heard_jiffies: Atomic<u64>,
+    peer_timeout_jiffies: Atomic<u64>,
+    /// How often a heartbeat is sent, in milliseconds.
+    pub(crate) heartbeat_ms: Atomic<u32>,
+    peer_timeout_ms: Atomic<u32>,
+}
+
+struct Threads {
+    _sender: Thread,
+    _receiver: Thread,
+}
+
+/// The default of `channel/heartbeat_interval_ms`.
+const HEARTBEAT_MS: u32 = 100;
+/// The default of `channel/peer_timeout_ms`.
+const PEER_TIMEOUT_MS: u32 = 500;
+/// The default of `channel/port`.
+const PORT: u16 = 7789;
+
+impl Channel {
+    /// Creates a channel that is not enabled.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            log <- Log::new(),
+            config <- new_mutex!(
+                Config {
+                    local: None,
+                    peer: None,
+                    port: PORT,
+                },
+                "Channel::config"
+            ),
+            threads <- new_mutex!(None, "Channel::threads"),
+            session: Atomic::new(0),
+            last_session: Atomic::new(0),
+            heard_us: Atomic::new(0),
+            heard_jiffies: Atomic::new(0),
+            peer_timeout_jiffies: Atomic::new(msecs_to_jiffies(PEER_TIMEOUT_MS) as u64),
+            heartbeat_ms: Atomic::new(HEARTBEAT_MS),
+            peer_timeout_ms: Atomic::new(PEER_TIMEOUT_MS),
+        })
+    }
+
+    /// Returns where the channel goes.
+    pub(crate) fn config(&self) -> Config {
+        *self.config.lock()
+    }
+
+    /// Changes where the channel goes.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` while the channel is enabled, or whatever `change` returns.
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut Config) -> Result) -> Result {
+        let mut config = self.config.lock();
+        if self.is_enabled() {
+            return Err(EBUSY);
+        }
+        change(&mut config)
+    }
+
+    /// Returns whether the channel is enabled.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.threads.lock().is_some()
+    }
+
+    /// Starts the threads. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if an address is missing or both are the same, `ENOMEM`.
+    pub(crate) fn enable(&self, node: &Arc<Node>) -> Result {
+        let config = self.config.lock();
+        let ends = Ends::of(&config)?;
+        if ends.local.addr == ends.peer.addr {
+            return Err(EINVAL);
+        }
+        let mut threads = self.threads.lock();
+        if threads.is_none() {
+            self.heard_us.store(0, Relaxed);
+            *threads = Some(Threads {
+                _sender: Thread::spawn(sender::Sender::new(node)?)?,
+                _receiver: Thread::spawn(receiver::Receiver::new(node, ends)?)?,
+            });
+        }
+        Ok(())
+    }
+
+    /// Stops the threads and ends the session. May sleep.
+    pub(crate) fn disable(&self) {
+        let threads = self.threads.lock().take();
+        self.hang_up();
+        drop(threads);
+        self.heard_us.store(0, Relaxed);
+    }
+
+    /// Returns the number of the session, 0 if there is none. Callable from any context.
+    pub(crate) fn session(&self) -> u32 {
+        self.session.load(Acquire)
+    }
+
+    /// Ends the session, if there is one; a new one begins when the peer is back. May sleep.
+    pub(crate) fn hang_up(&self) {
+        self.session.store(0, Release);
+        self.log.close();
+    }
+
+    /// Returns for how long nothing has been heard of the peer, in microseconds; [`None`] if nothing
+    /// ever was.
+    pub(crate) fn silence_us(&self) -> Option<u64> {
+        match self.heard_us.load(Relaxed) {
+            0 => None,
+            heard => Some(time::now_us().saturating_sub(heard)),
+        }
+    }
+
+    /// Returns when something was last heard of the peer, on the monotonic clock in microseconds.
+    pub(crate) fn heard_us(&self) -> u64 {
+        self.heard_us.load(Relaxed)
+    }
+
+    /// Returns whether a session exists only because nobody has noticed yet that the peer has been
+    /// silent for too long, as after this node was paused. Callable from any context.
+    pub(crate) fn has_lapsed(&self) -> bool {
+        let silence = time::jiffies().wrapping_sub(self.heard_jiffies.load(Relaxed));
+        self.session() != 0 && silence > self.peer_timeout_jiffies.load(Relaxed)
+    }
+
+    /// Returns after how much silence the peer counts as lost, in milliseconds.
+    pub(crate) fn peer_timeout_ms(&self) -> u32 {
+        self.peer_timeout_ms.load(Relaxed)
+    }
+
+    /// Sets the interval of heartbeats and the silence after which the peer counts as lost, either
+    /// of them if the other is [`None`]. In milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the time-out is not at least twice the interval.
+    pub(crate) fn set_times(&self, heartbeat: Option<u32>, peer_timeout: Option<u32>) -> Result {
+        let _config = self.config.lock();
+        let heartbeat = heartbeat.unwrap_or(self.heartbeat_ms.load(Relaxed));
+        let peer_timeout = peer_timeout.unwrap_or(self.peer_timeout_ms());
+        if peer_timeout < 2 * heartbeat {
+            return Err(EINVAL);
+        }
+        self.heartbeat_ms.store(heartbeat, Relaxed);
+        self.peer_timeout_ms.store(peer_timeout, Relaxed);
+        // CAST: Widening.
+        self.peer_timeout_jiffies
+            .store(msecs_to_jiffies(peer_timeout) as u64, Relaxed);
+        Ok(())
+    }
+
+    /// A connection stands: records may be sent.
+    fn begin(&self, node: &Node, socket: &Arc<Socket>) -> Result {
+        self.log.open(node.limits.log_bytes(), socket.clone());
+        self.log.append(
+            &Hello {
+                node: node.id.into(),
+            },
+            None,
+        )
+    }
+
+    /// The peer has said Hello.
+    fn establish(&self) -> u32 {
+        let number = self.last_session.load(Relaxed).wrapping_add(1).max(1);
+        self.last_session.store(number, Relaxed);
+        self.heard();
+        self.session.store(number, Release);
+        number
+    }
+
+    fn heard(&self) {
+        self.heard_us.store(time::now_us(), Relaxed);
+        self.heard_jiffies.store(time::jiffies(), Relaxed);
+    }
+
+    fn heartbeat(&self) -> Jiffies {
+        msecs_to_jiffies(self.heartbeat_ms.load(Relaxed))
+    }
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `services/NAME/`: what a service is, and what this node is to be for it.
+
+use super::parse::{
+    self,
+    refuse, //
+};
+use crate::{
+    kapi::{
+        kobject::Attribute,
+        net::netdevice, //
+    },
+    node::Node,
+    service::{
+        self,
+        hooks::Hooks,
+        ownership::{
+            Role,
+            State, //
+        },
+        Service, //
+    },
+    wire::key::{
+        Addr,
+        Endpoint, //
+    },
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::Relaxed,
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// The default of `hold_timeout_ms`.
+const HOLD_TIMEOUT_MS: u32 = 10_000;
+/// The longest name of a device, in bytes.
+const MAX_DEVICE: usize = 15;
+
+/// The files.
+pub(super) const ATTRIBUTES: &[Attribute<Definition>] = &[
+    Attribute::rw(
+        c"address",
+        |d, out| parse::show_address(d.inner.lock().address, out),
+        |d, text| {
+            let addr = parse::address("address", text)?;
+            d.change("address", text, |inner| inner.address = Some(addr))
+        },
+    ),
+    Attribute::rw(
+        c"port",
+        |d, out| match d.inner.lock().port {
+            0 => Ok(()),
+            port => write!(out, "{port}"),
+        },
+        |d, text| {
+            let port = u16::try_from(parse::number("port", text, 1..=65535)?)?;
+            d.change("port", text, |inner| inner.port = port)
+        },
+    ),
+    Attribute::rw(
+        c"device",
+        |d, out| match &d.inner.lock().device {
+            Some(device) => out.write_fmt(fmt!("{}", &**device)),
+            None => Ok(()),
+        },
+        |d, text| d.set_device(text),
+    ),
+    Attribute::rw(
+        c"hold_timeout_ms",
+        |d, out| write!(out, "{}", d.inner.lock().hold_timeout_ms),
+        |d, text| {
+            let ms = u32::try_from(parse::number("hold_timeout_ms", text, 100..=600_000)?)?;
+            let mut inner = d.inner.lock();
+            inner.hold_timeout_ms = ms;
+            if let Some(running) = &inner.running {
+                running.service.hold_timeout_ms.store(ms, Relaxed);
+            }
+            Ok(())
+        },
+    ),
+    Attribute::rw(
+        c"role",
+        |d, out| out.write_str(d.role()),
+        |d, text| d.set_role(text),
+    ),
+    Attribute::ro(c"state", |d, out| {
+        out.write_str(match d.service().map(|s| s.state().0) {
+            None => "off",
+            Some(State::Standby) => "standby",
+            Some(State::Probing) => "probing",
+            Some(State::Active) => "active",
+        })
+    }),
+    Attribute::ro(c"epoch", |d, out| {
+        write!(out, "{}", d.service().map_or(0, |s| s.state().1))
+    }),
+    Attribute::ro(c"takeover_ready", |d, out| {
+        let ready = d.service().is_some_and(|s| s.is_takeover_ready());
+        write!(out, "{}", u8::from(ready))
+    }),
+    Attribute::ro(c"protected", |d, out| {
+        let protected = d.service().is_some_and(|s| s.is_protected());
+        write!(out, "{}", u8::from(protected))
+    }),
+    Attribute::ro(c"connections", |d, out| {
+        write!(out, "{}", d.service().map_or(0, |s| s.connections()))
+    }),
+];
+
+/// A service as the operator has defined it.
+#[pin_data]
+pub(crate) struct Definition {
+    node: Arc<Node>,
+    /// What it is called.
+    pub(super) name: CString,
+    /// Protects the definition, and the making and unmaking of the running service.
+    #[pin]
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    address: Option<Addr>,
+    /// 0 before it is set.
+    port: u16,
+    device: Option<CString>,
+    hold_timeout_ms: u32,
+    running: Option<Running>,
+}
+
+/// A service that runs.
+struct Running {
+    hooks: Pin<KBox<Hooks>>,
+    service: Arc<Service>,
+    role: Role,
+}
+
+impl Running {
+    /// Ends the service: first it sees no packets any more. May sleep.
+    fn stop(self, node: &Node) {
+        node.remove_service(&self.service);
+        drop(self.hooks);
+        self.service.stop();
+        node.desk.ring();
+    }
+}
+
+impl Definition {
+    /// Creates a definition that says nothing but a name.
+    pub(super) fn new(node: &Arc<Node>, name: CString) -> Result<Arc<Self>> {
+        let node = node.clone();
+        Arc::pin_init(
+            pin_init!(Self {
+                node,
+                name,
+                inner <- new_mutex!(
+                    Inner {
+                        address: None,
+                        port: 0,
+                        device: None,
+                        hold_timeout_ms: HOLD_TIMEOUT_MS,
+                        running: None,
+                    },
+                    "Definition::inner"
+                ),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Returns the service, if it runs.
+    pub(crate) fn service(&self) -> Option<Arc<Service>> {
+        let inner = self.inner.lock();
+        inner
+            .running
+            .as_ref()
+            .map(|running| running.service.clone())
+    }
+
+    /// Ends the service, if it runs. May sleep.
+    pub(super) fn stop(&self) {
+        let running = self.inner.lock().running.take();
+        if let Some(running) = running {
+            running.stop(&self.node);
+        }
+    }
+
+    fn change(&self, file: &str, text: &str, change: impl FnOnce(&mut Inner)) -> Result {
+        let mut inner = self.inner.lock();
+        if inner.running.is_some() {
+            return Err(refuse(file, text, "the role is not off", EBUSY));
+        }
+        change(&mut inner);
+        Ok(())
+    }
+
+    fn set_device(&self, text: &str) -> Result {
+        if text.is_empty() || text.len() > MAX_DEVICE || text.contains('\0') {
+            return Err(refuse("device", text, "not a name of a device", EINVAL));
+        }
+        let name = CString::try_from_fmt(fmt!("{text}"))?;
+        if netdevice::index_of(&self.node.net, &name).is_none() {
+            return Err(refuse("device", text, "there is no such device", ENODEV));
+        }
+        self.change("device", text, |inner| inner.device = Some(name))
+    }
+
+    fn role(&self) -> &'static str {
+        match self
+            .inner
+            .lock()
+            .running
+            .as_ref()
+            .map(|running| running.role)
+        {
+            None => "off",
+            Some(Role::Primary) => "primary",
+            Some(Role::Backup) => "backup",
+        }
+    }
+
+    fn set_role(&self, text: &str) -> Result {
+        let role = match text {
+            "off" => None,
+            "primary" => Some(Role::Primary),
+            "backup" => Some(Role::Backup),
+            _ => return Err(refuse("role", text, "not off, primary or backup", EINVAL)),
+        };
+        let mut inner = self.inner.lock();
+        let present = inner.running.as_ref().map(|running| running.role);
+        match (present, role) {
+            (present, role) if present == role => Ok(()),
+            (Some(_), None) => {
+                let running = inner.running.take();
+                drop(inner);
+                if let Some(running) = running {
+                    running.stop(&self.node);
+                }
+                Ok(())
+            }
+            (Some(_), Some(_)) => Err(refuse("role", text, "it has to be off in between", EBUSY)),
+            (None, role) => {
+                if let Some(role) = role {
+                    let running = self.start(&inner, role, text)?;
+                    inner.running = Some(running);
+                    self.node.desk.ring();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Starts the service. May sleep.
+    fn start(&self, inner: &Inner, role: Role, text: &str) -> Result<Running> {
+        let (Some(addr), Some(device), 1..) = (inner.address, &inner.device, inner.port) else {
+            let why = "address, port and device have to be set";
+            return Err(refuse("role", text, why, EINVAL));
+        };
+        let ifindex = netdevice::index_of(&self.node.net, device)
+            .ok_or_else(|| refuse("role", text, "the device is gone", ENODEV))?;
+        let definition = service::Definition {
+            name: CString::try_from_fmt(fmt!("{}", &*self.name))?,
+            endpoint: Endpoint {
+                addr,
+                port: inner.port.into(),
+            },
+            ifindex,
+            role,
+            hold_timeout_ms: inner.hold_timeout_ms,
+        };
+        let service = Service::new(&self.node, definition)?;
+        self.node.add_service(service.clone()).map_err(|e| {
+            let why = "another service has this address and port";
+            refuse("role", text, why, e)
+        })?;
+        let hooks = Hooks::new(&service).inspect_err(|_| self.node.remove_service(&service))?;
+        Ok(Running {
+            hooks,
+            service,
+            role,
+        })
+    }
+}

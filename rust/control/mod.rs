@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the operator sees and sets: `/sys/kernel/tcp_failover/net/`, one for each net namespace.
+//!
+//! Each file is described in `Documentation/ABI/testing/sysfs-kernel-tcp_failover`. Whatever is
+//! refused leaves the old value in place, and one line in the kernel log says what was wrong.
+
+mod channel;
+pub(crate) mod definition;
+mod limits;
+mod parse;
+mod services;
+
+use crate::{
+    director::Director,
+    kapi::{
+        kobject::{
+            Directory,
+            Parent, //
+        },
+        kthread::Thread,
+        net::namespace::{
+            Net,
+            PerNet, //
+        }, //
+    },
+    node::Node,
+    stats, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use services::Services;
+
+/// `/sys/kernel/tcp_failover`.
+pub(crate) struct Root(Pin<KBox<Directory<()>>>);
+
+impl Root {
+    /// Makes the directory. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        let nothing = Arc::new((), GFP_KERNEL)?;
+        Directory::new(Parent::Kernel, c"tcp_failover", nothing, &[]).map(Self)
+    }
+}
+
+/// What there is in a net namespace.
+///
+/// The fields are in the order of their end: first nobody can ask for anything any more, then
+/// nothing happens any more, then the services go, and the node with the last of them.
+pub(crate) struct Namespace {
+    _files: Files,
+    _director: Thread,
+    node: Arc<Node>,
+}
+
+/// The directories below `net/`, each before the one it is in.
+struct Files {
+    _channel: Pin<KBox<Directory<Node>>>,
+    _limits: Pin<KBox<Directory<Node>>>,
+    _stats: Pin<KBox<Directory<Node>>>,
+    services: Arc<Services>,
+    _services: Pin<KBox<Directory<Services>>>,
+    _net: Pin<KBox<Directory<Node>>>,
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.services.remove_all();
+    }
+}
+
+impl Files {
+    fn new(net: &Net, root: &Root, node: &Arc<Node>, services: &Arc<Services>) -> Result<Self> {
+        let top = Directory::new(Parent::Namespace(&*root.0, net), c"net", node.clone(), &[])?;
+        let below =
+            |name, attributes| Directory::new(Parent::Below(&*top), name, node.clone(), attributes);
+        let channel = below(c"channel", channel::ATTRIBUTES)?;
+        let limits = below(c"limits", limits::ATTRIBUTES)?;
+        let stats = below(c"stats", stats::ATTRIBUTES)?;
+        let directory = Directory::new(
+            Parent::Below(&*top),
+            c"services",
+            services.clone(),
+            services::ATTRIBUTES,
+        )?;
+        Ok(Self {
+            _channel: channel,
+            _limits: limits,
+            _stats: stats,
+            services: services.clone(),
+            _services: directory,
+            _net: top,
+        })
+    }
+}
+
+impl PerNet for Namespace {
+    type Shared = Root;
+
+    fn new(net: Net, root: &Root) -> Result<Pin<KBox<Self>>> {
+        let node = Node::new(net)?;
+        let services = Services::new(&node)?;
+        let director = Thread::spawn(Director::new(&node)?)?;
+        let files = Files::new(&net, root, &node, &services)?;
+        Ok(KBox::pin(
+            Self {
+                _files: files,
+                _director: director,
+                node,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // The services were stopped with their files; nothing is logged any more.
+        self.node.channel.disable();
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The thread that sees to it that things happen in time: it watches the peer's silence, moves
+//! services from state to state, carries takeovers on, and sweeps out what has ended.
+
+use crate::{
+    kapi::{
+        kthread::{
+            Run,
+            Stop, //
+        },
+        sync::{
+            new_spinlock_bh,
+            SpinLockBh, //
+        },
+        time, //
+    },
+    node::Node,
+    service::Service,
+    takeover, //
+};
+use kernel::{
+    new_condvar,
+    prelude::*,
+    str::CStr,
+    sync::{
+        Arc,
+        ArcBorrow,
+        CondVar, //
+    },
+    time::msecs_to_jiffies, //
+};
+
+/// How often what has ended is swept out, and the longest the director sleeps, in milliseconds.
+const SWEEP_MS: u64 = 1000;
+
+/// Where the director is told that there is something to do.
+#[pin_data]
+pub(crate) struct Desk {
+    /// Whether the bell was rung since the director last looked.
+    #[pin]
+    rung: SpinLockBh<bool>,
+    #[pin]
+    bell: CondVar,
+}
+
+impl Desk {
+    /// Creates a desk whose bell was not rung.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            rung <- new_spinlock_bh!(false, "Desk::rung"),
+            bell <- new_condvar!("Desk::bell"),
+        })
+    }
+
+    /// Tells the director to look. Callable from softirq and process context.
+    pub(crate) fn ring(&self) {
+        let mut rung = self.rung.lock();
+        if !*rung {
+            *rung = true;
+            drop(rung);
+            self.bell.notify_one();
+        }
+    }
+
+    /// Waits for the bell, for at most `ms` milliseconds.
+    fn wait(&self, ms: u64) {
+        let mut rung = self.rung.lock();
+        if !*rung && ms > 0 {
+            // CAST: At most `SWEEP_MS`. Rung or not, the director looks.
+            let ticks = msecs_to_jiffies(ms as u32);
+            let _ = self.bell.wait_interruptible_timeout(&mut rung, ticks);
+        }
+        *rung = false;
+    }
+}
+
+/// The thread's state.
+pub(crate) struct Director {
+    node: Arc<Node>,
+}
+
+impl Director {
+    /// Creates the director of a node.
+    pub(crate) fn new(node: &Arc<Node>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { node: node.clone() }, GFP_KERNEL)?)
+    }
+
+    /// Returns the running services.
+    fn services(&self) -> KVec<Arc<Service>> {
+        let mut services = KVec::new();
+        self.node.each_service(|service| {
+            // One that is left out for want of memory has its turn the next time.
+            let _ = services.push(service.clone(), GFP_KERNEL);
+        });
+        services
+    }
+
+    /// Ends a session whose peer has been silent for too long, also if no service runs.
+    fn watch_channel(&self) {
+        let channel = &self.node.channel;
+        let limit = u64::from(channel.peer_timeout_ms()) * 1000;
+        if channel.session() != 0 && channel.silence_us().is_some_and(|us| us >= limit) {
+            self.node.stats.peer_losses.inc();
+            pr_info!("peer silent for {} ms, channel closed\n", limit / 1000);
+            channel.hang_up();
+        }
+    }
+}
+
+impl Run for Director {
+    const NAME: &'static CStr = c"tcpfo/director";
+
+    fn run(this: ArcBorrow<'_, Self>, stop: &Stop) {
+        let mut next_sweep = 0;
+        while !stop.requested() {
+            let now = time::now_ms();
+            let mut next = now + SWEEP_MS;
+            let services = this.services();
+            for service in &services {
+                next = next.min(service.decide(now));
+            }
+            this.watch_channel();
+            for service in &services {
+                next = next.min(takeover::advance(service));
+            }
+            if now >= next_sweep {
+                for service in &services {
+                    service.sweep();
+                }
+                next_sweep = now + SWEEP_MS;
+            }
+            this.node.desk.wait(next.saturating_sub(time::now_ms()));
+        }
+    }
+}

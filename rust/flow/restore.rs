@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A connection that is being carried on: from the handshake replayed to the splice.
+//!
+//! Between the client and the fabricated socket, the *child*, stands this machine. The child has
+//! not read all that the client has sent, and has not sent all that the client has received:
+//!
+//! ```text
+//!   client's stream   |--- taken ---|--- fed ---|--- held, to be fed ---| the client goes on here
+//!   service's stream  |--- told ----|--- sent by the child ---| ... the client's position
+//! ```
+//!
+//! The input is fed to the child as its window allows. Of the child's output, what the client
+//! already has is absorbed and acknowledged at once, with a wide window so that it goes fast; what
+//! is new passes, with the acknowledgement that the client is owed in place of the child's own,
+//! which is behind. When both sides have caught up the two are spliced and the machine is done.
+//!
+//! Offsets are those of [`crate::wire::seq`].
+
+use super::tracker::Piece;
+use crate::wire::{
+    record::Open,
+    segment::{
+        flags,
+        Header, //
+    },
+    seq::Seq, //
+};
+
+/// The window that the child is told while it catches up, not scaled: as wide as there is.
+const WIDE: u16 = u16::MAX;
+
+/// The largest window that there can be, in bytes (RFC 7323, section 2.3). How much of it the old
+/// node has offered last, and the client has used, is not known to the byte.
+const MAX_WINDOW: u64 = 1 << 30;
+
+/// How far the restoration has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The SYN has to be replayed, or was, and has not been answered.
+    Embryo,
+    /// The SYN-ACK was seen; the client's acknowledgement has to be replayed.
+    Handshake,
+    /// There is a child. The client has to be asked where it is.
+    Probe,
+    /// The client's position is known.
+    CatchUp,
+    /// Client and child are spliced.
+    Done,
+}
+
+/// An acknowledgement to be given to the child in the client's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tell {
+    /// The offset acknowledged.
+    pub(crate) ack: u64,
+    /// The window, as it stands in the header.
+    pub(crate) window: u16,
+}
+
+/// What to do with a segment of the child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Child {
+    /// The client has no use for it: drop it.
+    Absorb,
+    /// Let it pass, with these instead of its own.
+    Rewrite {
+        /// The sequence number.
+        seq: Seq,
+        /// The acknowledgement number.
+        ack: Seq,
+        /// The window, scaled, as it stands in the header.
+        window: u16,
+    },
+    /// Let it pass as it is.
+    Pass,
+    /// The child is no more: it has reset the connection.
+    Gone,
+}
+
+/// A connection that is being carried on.
+///
+/// # Invariants
+///
+/// `taken <= fed`, and `told <= sent`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restore {
+    irs: Seq,
+    iss: Seq,
+    service_wscale: u8,
+    phase: Phase,
+    /// The child was given all of the client's offsets below.
+    fed: u64,
+    /// The child has acknowledged all of the client's offsets below.
+    taken: u64,
+    /// The right edge that the child offers.
+    edge: u64,
+    /// The right edge that the client was offered on the old node.
+    old_edge: u64,
+    /// The child has sent all of the service's offsets below.
+    sent: u64,
+    /// The child was told that the client has all offsets below.
+    told: u64,
+    /// What the client acknowledges and offers; nothing is known before it has spoken.
+    client: Option<Tell>,
+}
+
+impl Restore {
+    /// Creates the machine for a connection that was logged as `open`.
+    ///
+    /// `old_edge` is the right edge that the client is known to have been offered.
+    pub(crate) fn new(open: &Open, old_edge: u64) -> Self {
+        let irs = Seq::new(open.incarnation.get());
+        Self {
+            irs,
+            iss: Seq::new(open.iss.get()),
+            service_wscale: open.service_wscale,
+            phase: Phase::Embryo,
+            fed: 1,
+            taken: 1,
+            edge: 1,
+            old_edge: old_edge.max(1 + u64::from(open.window.get())),
+            sent: 1,
+            told: 1,
+            client: None,
+        }
+    }
+
+    /// Returns how far the restoration has come.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Returns the end of what the child was told that the client has.
+    pub(crate) fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// Returns how many of the service's bytes the client was spared so far.
+    pub(crate) fn absorbed(&self) -> u64 {
+        self.told - 1
+    }
+
+    /// The SYN-ACK was seen, and now has the numbers that it had on the old node.
+    pub(crate) fn syn_ack_seen(&mut self) {
+        if self.phase == Phase::Embryo {
+            self.phase = Phase::Handshake;
+        }
+    }
+
+    /// There is a child in the table of established connections.
+    pub(crate) fn child_found(&mut self) {
+        if self.phase == Phase::Handshake {
+            self.phase = Phase::Probe;
+            self.catch_up();
+        }
+    }
+
+    /// Returns the sequence and acknowledgement numbers of what is injected in the client's name,
+    /// given what the child is told.
+    pub(crate) fn numbers(&self, ack: u64) -> (Seq, Seq) {
+        (self.irs.at(self.fed), self.iss.at(ack))
+    }
+
+    /// Looks at a segment of the client with `len` bytes of payload; `held` is the end of the
+    /// input that is held.
+    ///
+    /// Returns the piece that the input lacks, if it has one that follows it, and what the child is
+    /// to be told. The segment itself goes no further.
+    pub(crate) fn from_client(
+        &mut self,
+        header: &Header,
+        len: usize,
+        held: u64,
+    ) -> (Option<Piece>, Option<Tell>) {
+        if !header.has(flags::ACK) || header.any(flags::SYN | flags::RST) {
+            return (None, None);
+        }
+        let Some(offset) = header.seq.offset(self.irs, held) else {
+            return (None, None);
+        };
+        if offset > held + MAX_WINDOW {
+            return (None, None);
+        }
+        let known = self.client.map_or(self.told, |c| c.ack);
+        if let Some(ack) = header.ack.offset(self.iss, known) {
+            self.hear(ack, header.window);
+        }
+        (self.lacking(header, offset, len, held), self.tell())
+    }
+
+    /// Takes in what the client acknowledges and offers.
+    fn hear(&mut self, ack: u64, window: u16) {
+        if self.client.is_none_or(|c| ack >= c.ack) && ack >= 1 {
+            self.client = Some(Tell { ack, window });
+            self.catch_up();
+        }
+    }
+
+    fn catch_up(&mut self) {
+        if self.phase == Phase::Probe && self.client.is_some() {
+            self.phase = Phase::CatchUp;
+        }
+    }
+
+    fn lacking(&self, header: &Header, offset: u64, len: usize, held: u64) -> Option<Piece> {
+        let fin = header.has(flags::FIN);
+        let piece = Piece {
+            offset,
+            skip: 0,
+            len,
+            fin,
+        };
+        if offset > held || piece.end() <= held {
+            return None;
+        }
+        // CAST: The difference is less than the segment's length.
+        let skip = (held - offset) as usize;
+        Some(Piece {
+            offset: held,
+            skip,
+            len: len.saturating_sub(skip),
+            fin,
+        })
+    }
+
+    /// Returns what the child is to be told now, if that is news.
+    fn tell(&mut self) -> Option<Tell> {
+        let client = self.client?;
+        let ack = client.ack.min(self.sent);
+        let caught_up = ack == client.ack;
+        let news = ack > self.told || (caught_up && self.told == ack && self.sent > 1);
+        if !matches!(self.phase, Phase::CatchUp) || !news {
+            return None;
+        }
+        self.told = ack;
+        Some(Tell {
+            ack,
+            window: if caught_up { client.window } else { WIDE },
+        })
+    }
+
+    /// Looks at a segment of the child with `len` bytes of payload; `held` is the end of the input
+    /// that is held.
+    ///
+    /// Not for the SYN-ACK. Returns what becomes of the segment, and what the child is to be told.
+    pub(crate) fn from_child(
+        &mut self,
+        header: &Header,
+        len: usize,
+        held: u64,
+    ) -> (Child, Option<Tell>) {
+        if header.has(flags::RST) {
+            return (Child::Gone, None);
+        }
+        let (Some(offset), Some(ack)) = (
+            header.seq.offset(self.iss, self.sent),
+            header.ack.offset(self.irs, self.taken),
+        ) else {
+            return (Child::Absorb, None);
+        };
+        self.hear_child(ack, header.window);
+        // CAST: `usize` has 64 bits at most.
+        let end = offset + len as u64 + u64::from(header.has(flags::FIN));
+        if end == offset {
+            return (self.bare(), None);
+        }
+        let Some(client) = self.client else {
+            // It comes again when the client's position is known.
+            return (Child::Absorb, None);
+        };
+        if offset <= self.sent {
+            self.sent = self.sent.max(end);
+        }
+        let tell = self.tell_of_output(offset);
+        if end <= client.ack {
+            return (Child::Absorb, tell);
+        }
+        (self.pass(header.seq, held), tell)
+    }
+
+    fn hear_child(&mut self, ack: u64, window: u16) {
+        self.taken = self.taken.max(ack.min(self.fed));
+        self.edge = self
+            .edge
+            .max(ack + (u64::from(window) << self.service_wscale));
+    }
+
+    /// Returns what the child is to be told upon output that begins at `offset`: also what it was
+    /// told before, when it sends that again.
+    fn tell_of_output(&mut self, offset: u64) -> Option<Tell> {
+        let again = offset < self.told;
+        let client = self.client?;
+        self.tell().or_else(|| {
+            again.then_some(Tell {
+                ack: self.told,
+                window: if self.told == client.ack {
+                    client.window
+                } else {
+                    WIDE
+                },
+            })
+        })
+    }
+
+    /// A segment of the child with neither bytes nor FIN: of use only as the question to the
+    /// client where it is.
+    ///
+    /// A segment from before the window is answered by every TCP with what it expects next
+    /// (RFC 9293, section 3.10.7.4), and one without bytes cannot do harm.
+    fn bare(&self) -> Child {
+        if self.phase != Phase::Probe {
+            return Child::Absorb;
+        }
+        Child::Rewrite {
+            seq: self.iss,
+            ack: self.irs.at(self.taken),
+            window: self.window(self.taken),
+        }
+    }
+
+    /// A segment of the child with bytes that the client lacks.
+    fn pass(&self, seq: Seq, held: u64) -> Child {
+        if self.taken >= held {
+            return Child::Pass;
+        }
+        Child::Rewrite {
+            seq,
+            ack: self.irs.at(held),
+            window: self.window(held),
+        }
+    }
+
+    /// Returns the window that, from `from`, reaches as far as the client has been offered.
+    fn window(&self, from: u64) -> u16 {
+        let edge = self.edge.max(self.old_edge);
+        u16::try_from(edge.saturating_sub(from) >> self.service_wscale).unwrap_or(u16::MAX)
+    }
+
+    /// Returns the offset from which the child may be fed, and how many offsets its window has room
+    /// for; `held` is the end of the input that is held.
+    pub(crate) fn appetite(&self, held: u64) -> Option<(u64, u64)> {
+        let room = self.edge.min(held).saturating_sub(self.fed);
+        (self.phase == Phase::CatchUp && room > 0).then_some((self.fed, room))
+    }
+
+    /// The child was given `count` offsets more.
+    pub(crate) fn feed(&mut self, count: u64) {
+        self.fed += count;
+    }
+
+    /// What the child was fed and has not acknowledged was lost on the way to it: it is fed again.
+    pub(crate) fn feed_again(&mut self) {
+        self.fed = self.taken;
+    }
+
+    /// Returns how far the restoration has come, as a number that grows with every step.
+    pub(crate) fn progress(&self) -> u64 {
+        self.taken.wrapping_add(self.told)
+    }
+
+    /// Splices client and child if both have caught up; `held` is the end of the input that is
+    /// held. Returns whether they are.
+    pub(crate) fn splice(&mut self, held: u64) -> bool {
+        let level = self.taken >= held && self.client.is_some_and(|c| c.ack <= self.told);
+        if self.phase == Phase::CatchUp && level {
+            self.phase = Phase::Done;
+        }
+        self.phase == Phase::Done
+    }
+}
+
+#[cfg(any(test, CONFIG_KUNIT))]
+#[cfg_attr(CONFIG_KUNIT, kernel::macros::kunit_tests(tcp_failover_restore))]
+mod tests {
+    use super::*;
+
+    const IRS: Seq = Seq::new(u32::MAX - 50);
+    const ISS: Seq = Seq::new(u32::MAX - 5);
+
+    fn machine() -> Restore {
+        let open = Open {
+            incarnation: IRS.raw().into(),
+            iss: ISS.raw().into(),
+            client_wscale: 7,
+            service_wscale: 7,
+            window: 65535.into(),
+            ..Open::default()
+        };
+        Restore::new(&open, 0)
+    }
+
+    /// A machine whose child stands, and has been asked where the client is.
+    fn probing() -> Restore {
+        let mut m = machine();
+        m.syn_ack_seen();
+        m.child_found();
+        assert_eq!(m.phase(), Phase::Probe);
+        m
+    }
+
+    fn client(seq: u64, ack: u64, window: u16) -> Header {
+        Header {
+            seq: IRS.at(seq),
+            ack: ISS.at(ack),
+            flags: flags::ACK,
+            window,
+            ..Header::default()
+        }
+    }
+
+    fn child(seq: u64, ack: u64) -> Header {
+        Header {
+            seq: ISS.at(seq),
+            ack: IRS.at(ack),
+            flags: flags::ACK,
+            window: 512,
+            ..Header::default()
+        }
+    }
+
+    #[test]
+    fn a_download_is_absorbed_up_to_the_clients_position_and_then_passes() {
+        let mut m = probing();
+        let held = 101;
+        // The question, and the answer: the client has 5000 bytes.
+        assert!(matches!(
+            m.from_child(&child(1, 1), 0, held).0,
+            Child::Rewrite { seq, .. } if seq == ISS
+        ));
+        assert_eq!(m.from_client(&client(101, 5001, 30), 0, held), (None, None));
+        assert_eq!(m.phase(), Phase::CatchUp);
+        // The request.
+        assert_eq!(m.appetite(held), Some((1, 100)));
+        m.feed(100);
+        assert_eq!(m.appetite(held), None);
+        // The response.
+        assert_eq!(
+            m.from_child(&child(1, 101), 3000, held),
+            (
+                Child::Absorb,
+                Some(Tell {
+                    ack: 3001,
+                    window: WIDE
+                })
+            )
+        );
+        assert!(!m.splice(held));
+        assert_eq!(
+            m.from_child(&child(3001, 101), 3000, held),
+            (
+                Child::Pass,
+                Some(Tell {
+                    ack: 5001,
+                    window: 30
+                })
+            )
+        );
+        assert!(m.splice(held));
+        assert_eq!(m.absorbed(), 5000);
+    }
+
+    #[test]
+    fn output_before_the_clients_position_is_known_waits() {
+        let mut m = probing();
+        assert_eq!(m.from_child(&child(1, 1), 100, 1), (Child::Absorb, None));
+        m.from_client(&client(1, 1, 30), 0, 1);
+        assert_eq!(m.from_child(&child(1, 1), 100, 1).0, Child::Pass);
+        assert!(m.splice(1));
+    }
+
+    #[test]
+    fn output_that_comes_twice_is_acknowledged_twice() {
+        let mut m = probing();
+        m.from_client(&client(1, 5001, 30), 0, 1);
+        let told = Some(Tell {
+            ack: 101,
+            window: WIDE,
+        });
+        assert_eq!(m.from_child(&child(1, 1), 100, 1), (Child::Absorb, told));
+        assert_eq!(m.from_child(&child(1, 1), 100, 1), (Child::Absorb, told));
+    }
+
+    #[test]
+    fn an_upload_is_fed_as_the_window_allows_and_the_client_keeps_its_acknowledgement() {
+        let mut m = probing();
+        let held = 200_001;
+        m.from_child(&child(1, 1), 0, held);
+        m.from_client(&client(held, 1, 30), 0, held);
+        let (from, room) = m.appetite(held).unwrap();
+        assert_eq!((from, room), (1, 512 << 7));
+        m.feed(room);
+        assert_eq!(m.appetite(held), None);
+        // An early response passes, and does not take back what was acknowledged.
+        let (verdict, _) = m.from_child(&child(1, 1000), 10, held);
+        assert!(matches!(verdict, Child::Rewrite { seq, ack, .. }
+            if seq == ISS.at(1) && ack == IRS.at(held)));
+        assert!(!m.splice(held));
+        // It gets lost on the way, and is fed again.
+        m.feed_again();
+        assert_eq!(m.appetite(held).unwrap().0, 1000);
+    }
+
+    #[test]
+    fn what_the_client_sends_meanwhile_joins_the_input() {
+        let mut m = probing();
+        let (piece, _) = m.from_client(&client(91, 1, 30), 20, 101);
+        assert_eq!(
+            piece,
+            Some(Piece {
+                offset: 101,
+                skip: 10,
+                len: 10,
+                fin: false
+            })
+        );
+        // With a gap it has to come again.
+        assert_eq!(m.from_client(&client(120, 1, 30), 20, 111).0, None);
+    }
+
+    #[test]
+    fn a_fin_is_absorbed_like_a_byte() {
+        let mut m = probing();
+        m.from_client(&client(1, 12, 30), 0, 1);
+        let mut last = child(1, 1);
+        last.flags |= flags::FIN;
+        assert_eq!(
+            m.from_child(&last, 10, 1),
+            (
+                Child::Absorb,
+                Some(Tell {
+                    ack: 12,
+                    window: 30
+                })
+            )
+        );
+        assert!(m.splice(1));
+    }
+
+    #[test]
+    fn a_reset_of_the_child_is_the_end() {
+        let mut m = probing();
+        let mut reset = child(1, 1);
+        reset.flags |= flags::RST;
+        assert_eq!(m.from_child(&reset, 0, 1), (Child::Gone, None));
+    }
+}

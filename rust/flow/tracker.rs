@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A connection on its primary: which of the client's bytes to log, and which acknowledgements to
+//! hold back.
+//!
+//! The rule is input commit: the client is never told that something was received before the
+//! backup holds it. An acknowledgement that is ahead of the backup is set back to what the backup
+//! has confirmed, with the window made larger by the difference, so that the right edge of the
+//! offered window stays where it was (RFC 9293, section 3.8.6.2.1: it must not shrink). The
+//! service's data is never held back.
+
+use crate::wire::{
+    segment::{
+        flags,
+        Header, //
+    },
+    seq::Seq, //
+};
+
+/// What to do with a segment of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inbound {
+    /// It brings nothing that the log lacks.
+    Nothing,
+    /// It has to go into the log; once it is there, [`Tracker::logged`] has to be told.
+    Log(Piece),
+}
+
+/// A piece of a segment of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// The offset of its first byte, or of the FIN if it has no bytes.
+    pub(crate) offset: u64,
+    /// How many bytes of the payload come before it, all logged already.
+    pub(crate) skip: usize,
+    /// How many bytes it has.
+    pub(crate) len: usize,
+    /// Whether the FIN follows the bytes.
+    pub(crate) fin: bool,
+}
+
+impl Piece {
+    /// Returns the offset behind the piece.
+    pub(crate) fn end(&self) -> u64 {
+        // CAST: `usize` has 64 bits at most.
+        self.offset + self.len as u64 + u64::from(self.fin)
+    }
+}
+
+/// What to do with a segment of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outbound {
+    /// It may leave as it is.
+    Pass,
+    /// It may leave with these instead of its own.
+    Clamp {
+        /// The acknowledgement number.
+        ack: Seq,
+        /// The window, scaled, as it stands in the header.
+        window: u16,
+    },
+    /// It says nothing yet: drop it. Its acknowledgement follows upon [`Tracker::confirm`].
+    Absorb,
+}
+
+/// A protected connection on its primary.
+///
+/// # Invariants
+///
+/// `confirmed <= logged <= reached`, and `acked <= confirmed` for as long as the connection is
+/// protected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tracker {
+    irs: Seq,
+    wscale: u8,
+    /// All offsets below are in the log.
+    logged: u64,
+    /// No offset from here on is in the log.
+    reached: u64,
+    /// All offsets below are held by the backup.
+    confirmed: u64,
+    /// The highest acknowledgement that has left.
+    acked: u64,
+    /// The highest acknowledgement that the socket wanted to send.
+    wanted: u64,
+    /// The right edge that the socket has offered, and the one that has left.
+    offered_edge: u64,
+    sent_edge: u64,
+}
+
+impl Tracker {
+    /// Creates the tracker of a connection whose SYN, number `irs`, has been answered.
+    ///
+    /// `window` is what the SYN-ACK offers in bytes, `wscale` the scale of the windows that
+    /// follow, 0 to 14.
+    pub(crate) fn new(irs: Seq, wscale: u8, window: u32) -> Self {
+        let edge = 1 + u64::from(window);
+        Self {
+            irs,
+            wscale,
+            logged: 1,
+            reached: 1,
+            confirmed: 0,
+            acked: 0,
+            wanted: 0,
+            offered_edge: edge,
+            sent_edge: edge,
+        }
+    }
+
+    /// Returns the client's initial sequence number: which of the connections of its name it is.
+    pub(crate) fn incarnation(&self) -> u32 {
+        self.irs.raw()
+    }
+
+    /// Returns the right edge that the client knows of.
+    pub(crate) fn right_edge(&self) -> u64 {
+        self.sent_edge
+    }
+
+    /// Looks at a segment of the client with `len` bytes of payload.
+    ///
+    /// What lies outside the offered window is not logged: TCP does not take it either.
+    pub(crate) fn inbound(&self, header: &Header, len: usize) -> Inbound {
+        if header.any(flags::SYN | flags::RST) {
+            return Inbound::Nothing;
+        }
+        let fin = header.has(flags::FIN);
+        let Some(offset) = header.seq.offset(self.irs, self.logged) else {
+            return Inbound::Nothing;
+        };
+        let whole = Piece {
+            offset,
+            skip: 0,
+            len,
+            fin,
+        };
+        // The FIN needs no room in the window.
+        if whole.end() <= self.logged || offset > self.offered_edge {
+            return Inbound::Nothing;
+        }
+        // CAST: The difference is less than the segment's length.
+        let skip = self.logged.saturating_sub(offset) as usize;
+        Inbound::Log(Piece {
+            offset: offset.max(self.logged),
+            skip,
+            len: len.saturating_sub(skip),
+            fin,
+        })
+    }
+
+    /// Takes note that `piece` is in the log.
+    ///
+    /// A piece behind a gap counts only when the backup, which puts the pieces together, says so.
+    pub(crate) fn logged(&mut self, piece: &Piece) {
+        self.reached = self.reached.max(piece.end());
+        if piece.offset <= self.logged {
+            self.logged = self.logged.max(piece.end());
+        }
+    }
+
+    /// Looks at a segment of the service with `len` bytes of payload.
+    ///
+    /// Not for the SYN-ACK, which waits as a whole.
+    pub(crate) fn outbound(&mut self, header: &Header, len: usize, has_sack: bool) -> Outbound {
+        let Some(ack) = self.acknowledged(header) else {
+            return Outbound::Pass;
+        };
+        let edge = ack + (u64::from(header.window) << self.wscale);
+        self.wanted = self.wanted.max(ack);
+        self.offered_edge = self.offered_edge.max(edge);
+        if ack <= self.confirmed {
+            self.acked = self.acked.max(ack);
+            self.sent_edge = self.sent_edge.max(edge);
+            return Outbound::Pass;
+        }
+        let bare = len == 0 && !header.any(flags::SYN | flags::FIN | flags::RST);
+        let says_nothing = self.confirmed == self.acked && edge <= self.sent_edge;
+        if bare && says_nothing && !has_sack {
+            return Outbound::Absorb;
+        }
+        let window = self.window_to(edge);
+        self.acked = self.acked.max(self.confirmed);
+        self.sent_edge = self
+            .sent_edge
+            .max(self.confirmed + (u64::from(window) << self.wscale));
+        Outbound::Clamp {
+            ack: self.irs.at(self.confirmed),
+            window,
+        }
+    }
+
+    /// Looks at a segment of the service that may leave as it is because nothing protects the
+    /// connection any more.
+    pub(crate) fn outbound_unprotected(&mut self, header: &Header) {
+        if let Some(ack) = self.acknowledged(header) {
+            self.acked = self.acked.max(ack);
+            self.wanted = self.wanted.max(ack);
+        }
+    }
+
+    /// Takes note that the backup holds all offsets below `upto`.
+    ///
+    /// Returns whether an acknowledgement that was held back may now be sent, or [`None`] if the
+    /// backup claims what was never sent to it.
+    pub(crate) fn confirm(&mut self, upto: u64) -> Option<bool> {
+        if upto > self.reached {
+            return None;
+        }
+        self.confirmed = self.confirmed.max(upto);
+        self.logged = self.logged.max(upto);
+        Some(self.wanted > self.acked && self.confirmed > self.acked)
+    }
+
+    /// Returns whether an acknowledgement is being held back.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.wanted > self.acked
+    }
+
+    fn acknowledged(&self, header: &Header) -> Option<u64> {
+        if !header.has(flags::ACK) || header.has(flags::RST) {
+            return None;
+        }
+        header.ack.offset(self.irs, self.wanted)
+    }
+
+    /// Returns the window that, from what is confirmed, reaches as far as `edge`.
+    ///
+    /// A scaled window cannot name every edge. It is rounded down, except where that would take
+    /// back what the client has been offered; then it is rounded up, to at most one unit more than
+    /// the socket has offered.
+    fn window_to(&self, edge: u64) -> u16 {
+        let unit_less_one = (1u64 << self.wscale) - 1;
+        let down = edge.saturating_sub(self.confirmed) >> self.wscale;
+        let kept = self.sent_edge.min(self.offered_edge);
+        let up = (kept.saturating_sub(self.confirmed) + unit_less_one) >> self.wscale;
+        u16::try_from(down.max(up)).unwrap_or(u16::MAX)
+    }
+}
+
+#[cfg(any(test, CONFIG_KUNIT))]
+#[cfg_attr(CONFIG_KUNIT, kernel::macros::kunit_tests(tcp_failover_tracker))]
+mod tests {
+    use super::*;
+
+    const IRS: Seq = Seq::new(u32::MAX - 2);
+    const WSCALE: u8 = 7;
+
+    /// A tracker just behind the handshake.
+    fn open() -> Tracker {
+        let mut tracker = Tracker::new(IRS, WSCALE, 65535);
+        assert_eq!(tracker.confirm(1), Some(false));
+        tracker
+    }
+
+    fn from_client(offset: u64, bits: u8) -> Header {
+        Header {
+            seq: IRS.at(offset),
+            flags: flags::ACK | bits,
+            ..Header::default()
+        }
+    }
+
+    fn from_service(ack: u64, window: u16) -> Header {
+        Header {
+            ack: IRS.at(ack),
+            flags: flags::ACK,
+            window,
+            ..Header::default()
+        }
+    }
+
+    /// Logs a segment whole, and returns the piece.
+    fn log(tracker: &mut Tracker, offset: u64, len: usize, bits: u8) -> Option<Piece> {
+        match tracker.inbound(&from_client(offset, bits), len) {
+            Inbound::Log(piece) => {
+                tracker.logged(&piece);
+                Some(piece)
+            }
+            Inbound::Nothing => None,
+        }
+    }
+
+    fn piece(offset: u64, skip: usize, len: usize, fin: bool) -> Option<Piece> {
+        Some(Piece {
+            offset,
+            skip,
+            len,
+            fin,
+        })
+    }
+
+    #[test]
+    fn each_byte_is_logged_once() {
+        let mut t = open();
+        assert_eq!(log(&mut t, 1, 0, 0), None);
+        assert_eq!(log(&mut t, 1, 100, 0), piece(1, 0, 100, false));
+        assert_eq!(log(&mut t, 1, 100, 0), None);
+        assert_eq!(log(&mut t, 51, 100, 0), piece(101, 50, 50, false));
+        assert_eq!(log(&mut t, 151, 0, flags::FIN), piece(151, 0, 0, true));
+        assert_eq!(log(&mut t, 151, 0, flags::FIN), None);
+    }
+
+    #[test]
+    fn what_came_out_of_order_counts_when_the_backup_has_put_it_together() {
+        let mut t = open();
+        assert_eq!(log(&mut t, 101, 100, 0), piece(101, 0, 100, false));
+        assert_eq!(log(&mut t, 1, 100, 0), piece(1, 0, 100, false));
+        let mut unheard = t;
+        assert_eq!(log(&mut unheard, 101, 100, 0), piece(101, 0, 100, false));
+        assert!(t.confirm(201).is_some());
+        assert_eq!(log(&mut t, 101, 100, 0), None);
+        assert_eq!(t.confirm(202), None);
+    }
+
+    #[test]
+    fn what_lies_outside_the_window_is_not_logged() {
+        let mut t = open();
+        assert_eq!(log(&mut t, 65536 + 1, 10, 0), None);
+        assert_eq!(t.inbound(&from_client(0, flags::SYN), 10), Inbound::Nothing);
+        assert_eq!(t.inbound(&from_client(1, flags::RST), 10), Inbound::Nothing);
+        let mut young = Tracker::new(Seq::new(100), 0, 1000);
+        let before = Header {
+            seq: Seq::new(90),
+            flags: flags::ACK,
+            ..Header::default()
+        };
+        assert_eq!(young.inbound(&before, 5), Inbound::Nothing);
+        assert_eq!(young.confirm(2), None);
+    }
+
+    #[test]
+    fn an_acknowledgement_waits_for_the_backup_and_keeps_its_right_edge() {
+        let mut t = open();
+        log(&mut t, 1, 1000, 0);
+        // The window that the SYN-ACK offered has moved on with the bytes.
+        let edge = 1001 + (600u64 << WSCALE);
+        let Outbound::Clamp { ack, window } = t.outbound(&from_service(1001, 600), 0, false) else {
+            panic!("not clamped");
+        };
+        assert_eq!(ack, IRS.at(1));
+        let left = 1 + (u64::from(window) << WSCALE);
+        assert!(left <= edge && left + (1 << WSCALE) > edge);
+        assert!(t.holds_back());
+        // The same once more says nothing.
+        assert_eq!(
+            t.outbound(&from_service(1001, 600), 0, false),
+            Outbound::Clamp { ack, window }
+        );
+        assert_eq!(t.confirm(1001), Some(true));
+        assert_eq!(
+            t.outbound(&from_service(1001, 600), 0, false),
+            Outbound::Pass
+        );
+        assert!(!t.holds_back());
+        assert_eq!(t.confirm(1001), Some(false));
+    }
+
+    #[test]
+    fn a_bare_acknowledgement_that_would_say_nothing_is_absorbed() {
+        let mut t = open();
+        // The third packet of the handshake, answered.
+        assert_eq!(t.outbound(&from_service(1, 512), 10, false), Outbound::Pass);
+        log(&mut t, 1, 128, 0);
+        assert_eq!(
+            t.outbound(&from_service(129, 511), 0, false),
+            Outbound::Absorb
+        );
+        // Data goes out all the same, and a selective acknowledgement has news.
+        assert!(matches!(
+            t.outbound(&from_service(129, 511), 10, false),
+            Outbound::Clamp { .. }
+        ));
+        assert!(matches!(
+            t.outbound(&from_service(129, 511), 0, true),
+            Outbound::Clamp { .. }
+        ));
+    }
+
+    #[test]
+    fn the_right_edge_never_shrinks() {
+        let mut t = open();
+        let mut edge = t.right_edge();
+        let mut offset = 1;
+        for len in [1, 127, 128, 129, 1000, 1448, 37] {
+            log(&mut t, offset, len, 0);
+            offset += len as u64;
+            for window in [512, 511, 510] {
+                let (ack, window) = match t.outbound(&from_service(offset, window), 5, false) {
+                    Outbound::Clamp { ack, window } => (ack, window),
+                    Outbound::Pass => (IRS.at(offset), window),
+                    Outbound::Absorb => continue,
+                };
+                let now = ack.offset(IRS, offset).unwrap() + (u64::from(window) << WSCALE);
+                assert!(now >= edge.min(t.offered_edge), "{now} after {edge}");
+                assert!(now < t.offered_edge + (1 << WSCALE));
+                edge = edge.max(now);
+            }
+            t.confirm(offset - 1).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_unprotected_connection_is_followed_but_not_held() {
+        let mut t = open();
+        log(&mut t, 1, 1000, 0);
+        t.outbound(&from_service(1001, 500), 0, false);
+        t.outbound_unprotected(&from_service(1001, 500));
+        assert!(!t.holds_back());
+    }
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Inline C functions and non-trivial macros that Rust cannot call.
+ *
+ * Sorted alphabetically.
+ */
+#include <linux/compiler_types.h>
+
+#include "tcpfo.h"
+
+#include "kthread.c"
+#include "net_namespace.c"
+#include "netdevice.c"
+#include "ratelimit.c"
+#include "request_sock.c"
+#include "rhashtable.c"
+#include "skbuff.c"
+#include "sock.c"
+#include "spinlock.c"
+#include "timekeeping.c"

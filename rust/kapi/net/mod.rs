@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Networking.
+
+pub(crate) mod arp;
+pub(crate) mod namespace;
+pub(crate) mod netdevice;
+pub(crate) mod netfilter;
+pub(crate) mod skbuff;
+pub(crate) mod socket;
+pub(crate) mod tcp;

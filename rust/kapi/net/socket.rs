@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sockets of the kernel's own: TCP over IPv4.
+//!
+//! C header: [`include/linux/net.h`](srctree/include/linux/net.h)
+
+use super::namespace::Net;
+use crate::bindings;
+use core::{
+    mem,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+/// An IPv4 address and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SocketAddr {
+    /// The address.
+    pub(crate) addr: [u8; 4],
+    /// The port.
+    pub(crate) port: u16,
+}
+
+impl SocketAddr {
+    fn to_raw(self) -> bindings::sockaddr_in {
+        bindings::sockaddr_in {
+            // CAST: Families are small numbers.
+            sin_family: bindings::AF_INET as u16,
+            sin_port: self.port.to_be(),
+            sin_addr: bindings::in_addr {
+                s_addr: u32::from_ne_bytes(self.addr),
+            },
+            ..Default::default()
+        }
+    }
+}
+
+const RAW_LEN: c_int = size_of::<bindings::sockaddr_in>() as c_int;
+
+/// A TCP socket.
+///
+/// # Invariants
+///
+/// The pointer owns a `socket`.
+pub(crate) struct Socket(NonNull<bindings::socket>);
+
+// SAFETY: The functions of sockets do their own locking.
+unsafe impl Send for Socket {}
+// SAFETY: As above.
+unsafe impl Sync for Socket {}
+
+/// How long a socket's calls may block, in milliseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// For accepting and receiving.
+    pub(crate) receive: u32,
+    /// For connecting and sending.
+    pub(crate) send: u32,
+}
+
+impl Socket {
+    /// Creates a socket that is bound to `local`. May sleep, as all functions here.
+    ///
+    /// The socket does not keep the namespace alive.
+    pub(crate) fn bound(net: &Net, local: SocketAddr, timeouts: Timeouts) -> Result<Self> {
+        let mut raw = ptr::null_mut();
+        // CAST: Families and protocols are small numbers.
+        // SAFETY: The namespace is valid.
+        to_result(unsafe {
+            bindings::sock_create_kern(
+                net.ptr(),
+                bindings::AF_INET as c_int,
+                bindings::sock_type_SOCK_STREAM as c_int,
+                bindings::IPPROTO_TCP as c_int,
+                &mut raw,
+            )
+        })?;
+        let this = Self(NonNull::new(raw).ok_or(ENOMEM)?);
+        let mut address = local.to_raw();
+        // SAFETY: The socket is ours; the address is valid for the call.
+        unsafe {
+            bindings::sock_set_timeouts(raw, timeouts.receive, timeouts.send);
+            bindings::sock_set_reuseaddr((*raw).sk);
+            bindings::tcp_sock_set_nodelay((*raw).sk);
+            to_result(bindings::kernel_bind(
+                raw,
+                ptr::from_mut(&mut address).cast(),
+                RAW_LEN,
+            ))?;
+        }
+        Ok(this)
+    }
+
+    /// Waits for connections.
+    pub(crate) fn listen(&self) -> Result {
+        // SAFETY: By the type invariants.
+        to_result(unsafe { bindings::kernel_listen(self.0.as_ptr(), 1) })
+    }
+
+    /// Takes the next connection, and says whose it is.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if none comes within the time-out.
+    pub(crate) fn accept(&self, timeouts: Timeouts) -> Result<(Self, SocketAddr)> {
+        let mut raw = ptr::null_mut();
+        // SAFETY: By the type invariants.
+        to_result(unsafe { bindings::kernel_accept(self.0.as_ptr(), &mut raw, 0) })?;
+        let new = Self(NonNull::new(raw).ok_or(ENOMEM)?);
+        // SAFETY: The socket is ours.
+        unsafe {
+            bindings::sock_set_timeouts(raw, timeouts.receive, timeouts.send);
+            bindings::tcp_sock_set_nodelay((*raw).sk);
+        }
+        let peer = new.peer()?;
+        Ok((new, peer))
+    }
+
+    fn peer(&self) -> Result<SocketAddr> {
+        // The kernel writes as much as the largest address needs.
+        let mut storage = bindings::__kernel_sockaddr_storage::default();
+        let address: *mut bindings::__kernel_sockaddr_storage = &mut storage;
+        // SAFETY: By the type invariants, and any address fits.
+        let len = unsafe { bindings::kernel_getpeername(self.0.as_ptr(), address.cast()) };
+        to_result(len)?;
+        // SAFETY: The storage is larger than an IPv4 address and aligned for it, and all of it is
+        // initialised.
+        let raw = unsafe { address.cast::<bindings::sockaddr_in>().read() };
+        Ok(SocketAddr {
+            addr: raw.sin_addr.s_addr.to_ne_bytes(),
+            port: u16::from_be(raw.sin_port),
+        })
+    }
+
+    /// Connects to `peer`.
+    ///
+    /// # Errors
+    ///
+    /// `EINPROGRESS` if that takes longer than the time-out; the socket is of no use then.
+    pub(crate) fn connect(&self, peer: SocketAddr) -> Result {
+        let mut address = peer.to_raw();
+        // SAFETY: By the type invariants; the address is valid for the call.
+        to_result(unsafe {
+            bindings::kernel_connect(
+                self.0.as_ptr(),
+                ptr::from_mut(&mut address).cast(),
+                RAW_LEN,
+                0,
+            )
+        })
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if the peer takes nothing within the time-out, or what ended the connection.
+    pub(crate) fn send_all(&self, mut bytes: &[u8]) -> Result {
+        while !bytes.is_empty() {
+            let mut vec = bindings::kvec {
+                iov_base: bytes.as_ptr().cast_mut().cast(),
+                iov_len: bytes.len(),
+            };
+            // SAFETY: All-zeroes is a valid message header.
+            let mut msg: bindings::msghdr = unsafe { mem::zeroed() };
+            // SAFETY: By the type invariants; the vector names `bytes`, which are only read.
+            let sent = unsafe {
+                bindings::kernel_sendmsg(self.0.as_ptr(), &mut msg, &mut vec, 1, bytes.len())
+            };
+            to_result(sent)?;
+            // CAST: Not negative.
+            bytes = bytes.get(sent as usize..).ok_or(EIO)?;
+        }
+        Ok(())
+    }
+
+    /// Receives as many bytes as there are, at most as many as `out` has room for, and appends
+    /// them. Returns how many; 0 if the peer has closed.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if there is nothing within the time-out, or what ended the connection.
+    pub(crate) fn receive(&self, out: &mut KVec<u8>) -> Result<usize> {
+        let spare = out.spare_capacity_mut();
+        let mut vec = bindings::kvec {
+            iov_base: spare.as_mut_ptr().cast(),
+            iov_len: spare.len(),
+        };
+        // SAFETY: All-zeroes is a valid message header.
+        let mut msg: bindings::msghdr = unsafe { mem::zeroed() };
+        // SAFETY: By the type invariants; the vector names memory that is ours to write.
+        let got = unsafe {
+            bindings::kernel_recvmsg(self.0.as_ptr(), &mut msg, &mut vec, 1, spare.len(), 0)
+        };
+        to_result(got)?;
+        // CAST: Not negative.
+        let got = got as usize;
+        // SAFETY: The kernel has written `got` bytes behind the end, within the capacity.
+        unsafe { out.inc_len(got) };
+        Ok(got)
+    }
+
+    /// Ends the connection: whoever is blocked in a call returns.
+    pub(crate) fn shut_down(&self) {
+        // SAFETY: By the type invariants. A socket that is not connected says so, which is fine.
+        unsafe {
+            bindings::kernel_sock_shutdown(self.0.as_ptr(), bindings::sock_shutdown_cmd_SHUT_RDWR)
+        };
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::sock_release(self.0.as_ptr()) };
+    }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! TCP sockets and connection requests of others: found, read, and nudged.
+//!
+//! IPv4 only.
+//!
+//! C headers: [`include/net/inet_hashtables.h`](srctree/include/net/inet_hashtables.h),
+//! [`include/net/tcp.h`](srctree/include/net/tcp.h),
+//! [`include/net/request_sock.h`](srctree/include/net/request_sock.h)
+
+use super::{
+    namespace::Net,
+    skbuff::SkBuff, //
+};
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::rcu,
+    types::Opaque, //
+};
+
+/// What a connection request and its SYN-ACK have negotiated.
+///
+/// `repr(transparent)` over the type that the helpers fill in and read.
+#[repr(transparent)]
+pub(crate) struct Request(pub(crate) RequestFields);
+
+/// The fields of a [`Request`]; see `struct tcpfo_request`.
+pub(crate) type RequestFields = bindings::tcpfo_request;
+
+impl Request {
+    /// Reads the request that the packet, a SYN-ACK on its way out, answers.
+    ///
+    /// [`None`] if there is none: the SYN-ACK carries a cookie.
+    pub(crate) fn of(skb: &SkBuff) -> Option<Self> {
+        let mut fields = RequestFields::default();
+        // SAFETY: The packet is valid, and the request it belongs to is held by it.
+        unsafe { bindings::request_read(skb.as_raw(), &mut fields) }.then_some(Self(fields))
+    }
+
+    /// Gives the request that the packet answers the numbers of this one: `iss`, `wscale`, `window`
+    /// as the least, and `tsval`. Returns whether there is one.
+    pub(crate) fn write_to(&self, skb: &mut SkBuff) -> bool {
+        // SAFETY: The packet is valid, and the request it belongs to is held by it; the request is
+        // not yet established, and what is sent for it passes through here first.
+        unsafe { bindings::request_write(skb.as_raw(), &self.0) }
+    }
+}
+
+/// The ends of an IPv4 connection, in host byte order where there is one.
+#[derive(Clone, Copy)]
+pub(crate) struct Ends {
+    /// The other host.
+    pub(crate) remote: [u8; 4],
+    /// Its port.
+    pub(crate) remote_port: u16,
+    /// This host.
+    pub(crate) local: [u8; 4],
+    /// Its port.
+    pub(crate) local_port: u16,
+}
+
+/// A socket that is connected, or was, or is about to be.
+///
+/// # Invariants
+///
+/// The pointer owns a reference to a socket, a request, or what is left of a socket in TIME_WAIT.
+pub(crate) struct Sock(NonNull<bindings::sock>);
+
+impl Sock {
+    /// Finds the socket with these ends on the device of index `ifindex`. Callable from softirq and
+    /// process context.
+    pub(crate) fn find(net: &Net, ends: &Ends, ifindex: c_int) -> Option<Self> {
+        let _rcu = rcu::read_lock();
+        // SAFETY: The namespace is valid, and we hold the RCU read lock.
+        let raw = unsafe {
+            bindings::__inet_lookup_established(
+                net.ptr(),
+                u32::from_ne_bytes(ends.remote),
+                ends.remote_port.to_be(),
+                u32::from_ne_bytes(ends.local),
+                ends.local_port,
+                ifindex,
+                0,
+            )
+        };
+        // INVARIANT: What is found comes with a reference.
+        NonNull::new(raw).map(Self)
+    }
+
+    /// Returns whether it is a socket on which an application can send or receive, or still has
+    /// something to send.
+    pub(crate) fn is_connected(&self) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::sk_is_connected(self.0.as_ptr()) }
+    }
+
+    /// Returns whether the connection is closed, or only remembered in TIME_WAIT.
+    pub(crate) fn is_over(&self) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::sk_is_over(self.0.as_ptr()) }
+    }
+
+    /// Makes the socket send an acknowledgement. May sleep.
+    pub(crate) fn send_ack(&self) {
+        if self.is_connected() {
+            // SAFETY: It is a full socket, and we hold a reference.
+            unsafe { bindings::tcp_send_ack(self.0.as_ptr()) };
+        }
+    }
+
+    /// Resets the connection. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if it was closed already.
+    pub(crate) fn abort(&self) -> Result {
+        // SAFETY: We hold a reference; the function knows what kind of socket it has.
+        to_result(unsafe { bindings::tcp_abort(self.0.as_ptr(), ECONNABORTED.to_errno()) })
+    }
+}
+
+impl Drop for Sock {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::sock_gen_put(self.0.as_ptr()) };
+    }
+}
+
+/// The full socket that is sending a packet, locked by whoever sends.
+#[repr(transparent)]
+pub(crate) struct Sender(Opaque<bindings::sock>);
+
+impl Sender {
+    /// Returns the socket that sends `skb`, a TCP segment in the LOCAL_OUT hook; [`None`] if the
+    /// segment is not sent by a full socket.
+    pub(crate) fn of(skb: &mut SkBuff) -> Option<&Self> {
+        // SAFETY: The packet is valid.
+        let raw = NonNull::new(unsafe { bindings::skb_sk(skb.as_raw()) })?;
+        // SAFETY: The packet holds a reference of its socket.
+        if !unsafe { bindings::sk_sends_stream(raw.as_ptr()) } {
+            return None;
+        }
+        // CAST: `Self` is a `repr(transparent)` wrapper around `bindings::sock`.
+        // SAFETY: The socket lives for as long as the packet.
+        Some(unsafe { raw.cast::<Self>().as_ref() })
+    }
+
+    /// Makes the socket go on with a congestion window of at most `cwnd` segments.
+    ///
+    /// To be called in the LOCAL_OUT hook only, below which the socket is locked.
+    pub(crate) fn limit_cwnd(&self, cwnd: u32) {
+        // SAFETY: It is a full TCP socket, locked by whoever sends the packet.
+        unsafe { bindings::tcp_splice(self.0.get(), cwnd) };
+    }
+}

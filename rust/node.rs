@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A node: what one net namespace is to the cluster. It owns the channel, the limits, the counters
+//! and the running services, and hands what comes over the channel to whom it concerns.
+//!
+//! Lock order: `Node::services`, then a service's lists, then [`Flow::state`](crate::service::Flow),
+//! then the log. Socket locks are taken with none of them held.
+
+use crate::{
+    backup::Confirmations,
+    channel::Channel,
+    director::Desk,
+    kapi::{
+        net::namespace::Net,
+        random,
+        time, //
+    },
+    primary,
+    service::Service,
+    stats::Stats,
+    wire::{
+        frame::WireError,
+        key::Endpoint,
+        record::{
+            Hello,
+            Record, //
+        }, //
+    },
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// How much a node may hold.
+pub(crate) struct Limits {
+    /// Connections, tracked or held as replicas.
+    pub(crate) max_connections: Atomic<u64>,
+    /// Bytes of the log, and of all replicas together.
+    pub(crate) max_log_bytes: Atomic<u64>,
+    /// Bytes of one replica.
+    pub(crate) max_log_bytes_per_connection: Atomic<u64>,
+}
+
+impl Limits {
+    const fn new() -> Self {
+        Self {
+            max_connections: Atomic::new(65536),
+            max_log_bytes: Atomic::new(1 << 30),
+            max_log_bytes_per_connection: Atomic::new(256 << 20),
+        }
+    }
+
+    /// Returns how many bytes may wait in the log.
+    pub(crate) fn log_bytes(&self) -> usize {
+        usize::try_from(self.max_log_bytes.load(Relaxed)).unwrap_or(usize::MAX)
+    }
+}
+
+/// One net namespace's part in the cluster.
+#[pin_data]
+pub(crate) struct Node {
+    /// The namespace.
+    pub(crate) net: Net,
+    /// A random number: another one after each start.
+    pub(crate) id: u64,
+    /// The counters.
+    pub(crate) stats: Stats,
+    /// The limits.
+    pub(crate) limits: Limits,
+    /// The channel to the peer.
+    #[pin]
+    pub(crate) channel: Channel,
+    /// Where the director is told that there is something to do.
+    #[pin]
+    pub(crate) desk: Desk,
+    /// The running services.
+    #[pin]
+    services: Mutex<KVec<Arc<Service>>>,
+    /// How many connections there are, of all services.
+    pub(crate) connections: Atomic<u64>,
+    /// How many bytes the replicas hold.
+    pub(crate) replica_bytes: Atomic<u64>,
+    /// The peer's [`Self::id`].
+    peer_id: Atomic<u64>,
+    /// The peer's clock less ours, in milliseconds, modulo 2^64.
+    peer_clock_ahead_ms: Atomic<u64>,
+    /// What is to be confirmed when the present batch has been taken in. Only the receiver's.
+    #[pin]
+    confirmations: Mutex<Confirmations>,
+}
+
+impl Node {
+    /// Creates the node of `net`.
+    pub(crate) fn new(net: Net) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                net,
+                id: random::random_u64(),
+                stats: Stats::new(),
+                limits: Limits::new(),
+                channel <- Channel::new(),
+                desk <- Desk::new(),
+                services <- new_mutex!(KVec::new(), "Node::services"),
+                connections: Atomic::new(0),
+                replica_bytes: Atomic::new(0),
+                peer_id: Atomic::new(0),
+                peer_clock_ahead_ms: Atomic::new(0),
+                confirmations <- new_mutex!(Confirmations::new(), "Node::confirmations"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Adds a service that has begun to run.
+    ///
+    /// # Errors
+    ///
+    /// `EADDRINUSE` if there is one at this address and port, `ENOMEM`.
+    pub(crate) fn add_service(&self, service: Arc<Service>) -> Result {
+        let mut services = self.services.lock();
+        if services.iter().any(|s| s.endpoint == service.endpoint) {
+            return Err(EADDRINUSE);
+        }
+        services.push(service, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// Removes a service that has ceased to run.
+    pub(crate) fn remove_service(&self, service: &Arc<Service>) {
+        self.services.lock().retain(|s| !Arc::ptr_eq(s, service));
+    }
+
+    /// Shows each running service to `visit`. May sleep.
+    pub(crate) fn each_service(&self, mut visit: impl FnMut(&Arc<Service>)) {
+        for service in self.services.lock().iter() {
+            visit(service);
+        }
+    }
+
+    /// Returns the running service at `endpoint`.
+    pub(crate) fn service(&self, endpoint: &Endpoint) -> Option<Arc<Service>> {
+        let services = self.services.lock();
+        services.iter().find(|s| s.endpoint == *endpoint).cloned()
+    }
+
+    /// Returns the peer's clock, as far as it is known, in milliseconds.
+    pub(crate) fn peer_clock_ms(&self) -> u64 {
+        time::now_ms().wrapping_add(self.peer_clock_ahead_ms.load(Relaxed))
+    }
+
+    /// A session has begun: what was held of the last one's connections is of no use any more.
+    pub(crate) fn session_began(&self, hello: &Hello) {
+        self.peer_id.store(hello.node.get(), Relaxed);
+        self.peer_clock_ahead_ms.store(0, Relaxed);
+        self.stats.sessions.inc();
+        pr_info!("channel up\n");
+        self.each_service(|service| service.session_began());
+    }
+
+    /// The session has ended, or none came about.
+    pub(crate) fn session_ended(&self) {
+        self.desk.ring();
+    }
+
+    /// Takes in a record of the session.
+    pub(crate) fn received(self: &Arc<Self>, record: &Record<'_>) -> Result<(), WireError> {
+        match record {
+            // A second one does not get here.
+            Record::Hello(_) => {}
+            Record::Heartbeat(beat) => self.heard_clock(beat.clock_ms.get()),
+            Record::Service(status) => {
+                if let Some(service) = self.service(&status.service) {
+                    service.peer_says(status, self.peer_id.load(Relaxed));
+                }
+            }
+            Record::Open(open) => self.confirmations.lock().open(self, open),
+            Record::Data(data, bytes) => self.confirmations.lock().data(self, data, bytes),
+            Record::Close(close) => self.confirmations.lock().close(self, close),
+            Record::Confirm(confirm) => {
+                if let Some(service) = self.service(&confirm.key.service) {
+                    primary::confirmed(&service, confirm)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The receiver has taken in all that was there.
+    pub(crate) fn batch_received(&self) {
+        self.confirmations.lock().send(self);
+    }
+
+    /// Of the many offsets between the clocks that the heartbeats suggest, the largest is right:
+    /// what makes it smaller is the time that a heartbeat was under way.
+    fn heard_clock(&self, clock_ms: u64) {
+        let ahead = clock_ms.wrapping_sub(time::now_ms());
+        let known = self.peer_clock_ahead_ms.load(Relaxed);
+        // CAST: Compared as signed numbers.
+        if known == 0 || ahead as i64 > known as i64 {
+            self.peer_clock_ahead_ms.store(ahead, Relaxed);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Connections that this node serves: logged to the backup, and their acknowledgements held back
+//! until it has confirmed.
+
+use crate::{
+    channel::log::Payload,
+    flow::tracker::{
+        Inbound,
+        Outbound,
+        Piece,
+        Tracker, //
+    },
+    kapi::{
+        net::{
+            netfilter::Verdict,
+            skbuff::Held,
+            tcp::{
+                Request,
+                RequestFields, //
+            }, //
+        },
+        time, //
+    },
+    service::{
+        hooks::Segment,
+        Flow,
+        FlowRef,
+        FlowState,
+        Service, //
+    },
+    wire::{
+        frame::WireError,
+        key::Key,
+        record::{
+            self,
+            data,
+            open, //
+        },
+        segment::flags,
+        seq::Seq, //
+    },
+};
+use kernel::prelude::*;
+
+/// A connection that is logged.
+pub(crate) struct Tracked {
+    tracker: Tracker,
+    /// The session in which it was opened: in another one the backup knows nothing of it.
+    session: u32,
+    /// The SYN-ACK, until the backup knows of the connection.
+    syn_ack: Option<Held>,
+    /// Whether the backup knows of the connection.
+    is_open: bool,
+}
+
+/// Where the acknowledgement number stands in a TCP header.
+const ACK: usize = 8;
+/// Where the word with the window stands in a TCP header: length, flags, window.
+const WINDOW_WORD: usize = 12;
+
+/// Returns the word of a TCP header that has the window in it.
+pub(crate) fn window_word(segment: &Segment<'_>, window: u16) -> Option<[u8; 4]> {
+    let at = segment.tcp + WINDOW_WORD;
+    let &[length, flags, _, _] = segment.packet.data().get(at..)?.first_chunk()?;
+    let [high, low] = window.to_be_bytes();
+    Some([length, flags, high, low])
+}
+
+/// Gives a segment other acknowledgement and window than its own.
+pub(crate) fn rewrite_ack(segment: &mut Segment<'_>, ack: Seq, window: u16) -> Result {
+    let word = window_word(segment, window).ok_or(EINVAL)?;
+    let tcp = segment.tcp;
+    segment
+        .packet
+        .rewrite_tcp(tcp, ACK, ack.raw().to_be_bytes())?;
+    segment.packet.rewrite_tcp(tcp, WINDOW_WORD, word)
+}
+
+/// A segment of the service that belongs to no connection known: a SYN-ACK begins one.
+pub(crate) fn outbound_unknown(service: &Service, segment: Segment<'_>) -> Verdict {
+    let header = &segment.header;
+    if header.has(flags::SYN | flags::ACK) {
+        return syn_ack(service, segment);
+    }
+    // A connection that was there before the module, or before there was room for it. It is noted
+    // once, so that the backup knows that it could not carry it on.
+    if !header.any(flags::RST) && segment.len > 0 {
+        unprotected(service, &service.key_of(&segment.client));
+    }
+    segment.packet.accept()
+}
+
+/// Notes a connection that is not protected. Without room for the note it is only counted.
+fn unprotected(service: &Service, key: &Key) {
+    service.node.stats.connections_unprotected.inc();
+    let _ = service.add(key, FlowState::Unprotected);
+}
+
+/// A client's SYN is being answered: log that, and have the answer wait until the backup knows.
+fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
+    let key = service.key_of(&segment.client);
+    let request = Request::of(&segment.packet).filter(|r| !r.0.special);
+    let (Some(Request(request)), true) = (request, service.is_protected()) else {
+        unprotected(service, &key);
+        return segment.packet.accept();
+    };
+    let tracked = Tracked {
+        tracker: Tracker::new(Seq::new(request.irs), request.wscale, request.window),
+        session: service.node.channel.session(),
+        syn_ack: None,
+        is_open: false,
+    };
+    let Ok(flow) = service.add(&key, FlowState::Tracked(tracked)) else {
+        service.node.stats.connections_unprotected.inc();
+        return segment.packet.accept();
+    };
+    // The record goes out under the lock: whoever confirms it finds the packet.
+    let mut state = flow.state.lock();
+    let opened = open_record(&key, &request, segment.header.window);
+    if service.node.channel.log.append(&opened, None).is_err() {
+        *state = FlowState::Unprotected;
+        drop(state);
+        service.count_unprotected();
+        return segment.packet.accept();
+    }
+    let (held, verdict) = segment.packet.keep();
+    if let FlowState::Tracked(tracked) = &mut *state {
+        tracked.syn_ack = Some(held);
+    }
+    drop(state);
+    service.node.stats.synacks_held.inc();
+    service.node.stats.connections_protected.inc();
+    verdict
+}
+
+fn open_record(key: &Key, request: &RequestFields, window: u16) -> record::Open {
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    record::Open {
+        key: *key,
+        incarnation: request.irs.into(),
+        iss: request.iss.into(),
+        flags: flag(request.wscale_ok, open::WSCALE)
+            | flag(request.tstamp_ok, open::TIMESTAMPS)
+            | flag(request.sack_ok, open::SACK)
+            | flag(request.usec_ts, open::TS_USEC)
+            | flag(request.ecn_ok, open::ECN),
+        client_wscale: request.client_wscale,
+        service_wscale: request.wscale,
+        reserved: 0,
+        client_mss: request.client_mss.into(),
+        client_window: window.into(),
+        window: request.window.into(),
+        client_tsval: request.client_tsval.into(),
+        service_tsval: request.tsval.into(),
+        clock_ms: time::now_ms().into(),
+    }
+}
+
+/// A segment of a client, with bytes or a flag that matters.
+pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
+    // A segment with a wrong checksum is dropped by TCP: it must not be logged either.
+    let tcp = segment.tcp;
+    if segment.len > 0 && !segment.packet.tcp_checksum_ok(tcp) {
+        return segment.packet.accept();
+    }
+    let mut state = flow.state.lock();
+    let FlowState::Tracked(tracked) = &mut *state else {
+        return segment.packet.accept();
+    };
+    let Inbound::Log(piece) = tracked.tracker.inbound(&segment.header, segment.len) else {
+        return segment.packet.accept();
+    };
+    let current = tracked.session == service.node.channel.session();
+    if current && log(service, &flow.key, tracked, &segment, &piece).is_ok() {
+        tracked.tracker.logged(&piece);
+        service.node.stats.bytes_logged.add(piece.len as u64);
+        return segment.packet.accept();
+    }
+    // The segment itself is received all the same: only the protection ends.
+    let leftover = give_up(service, &mut state);
+    drop(state);
+    leftover.send(service);
+    segment.packet.accept()
+}
+
+/// Appends the records of a piece to the log, as many as it takes.
+fn log(
+    service: &Service,
+    key: &Key,
+    tracked: &Tracked,
+    segment: &Segment<'_>,
+    piece: &Piece,
+) -> Result {
+    let mut done = 0;
+    loop {
+        let len = (piece.len - done).min(record::MAX_DATA);
+        let last = done + len == piece.len;
+        let body = record::Data {
+            key: *key,
+            incarnation: tracked.tracker.incarnation().into(),
+            flags: if last && piece.fin { data::FIN } else { 0 },
+            reserved: [0; 3],
+            // CAST: Widening.
+            offset: (piece.offset + done as u64).into(),
+            right_edge: tracked.tracker.right_edge().into(),
+        };
+        let payload = Payload {
+            skb: &segment.packet,
+            offset: segment.payload() + piece.skip + done,
+            len,
+        };
+        service.node.channel.log.append(&body, Some(payload))?;
+        done += len;
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+/// A segment of the service.
+pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
+    if segment.header.has(flags::SYN) {
+        return syn_ack_again(service, flow, segment);
+    }
+    let mut state = flow.state.lock();
+    let FlowState::Tracked(tracked) = &mut *state else {
+        return segment.packet.accept();
+    };
+    if tracked.session != service.node.channel.session() {
+        tracked.tracker.outbound_unprotected(&segment.header);
+        let leftover = give_up(service, &mut state);
+        drop(state);
+        leftover.send(service);
+        return segment.packet.accept();
+    }
+    let has_sack = segment.len == 0 && segment.options().sack;
+    let verdict = tracked
+        .tracker
+        .outbound(&segment.header, segment.len, has_sack);
+    drop(state);
+    match verdict {
+        Outbound::Pass => segment.packet.accept(),
+        Outbound::Absorb => {
+            service.node.stats.acks_absorbed.inc();
+            segment.packet.absorb()
+        }
+        Outbound::Clamp { ack, window } => {
+            // A segment that cannot be rewritten must not leave; TCP sends it again.
+            if rewrite_ack(&mut segment, ack, window).is_err() {
+                return segment.packet.absorb();
+            }
+            service.node.stats.acks_clamped.inc();
+            segment.packet.accept()
+        }
+    }
+}
+
+/// A SYN-ACK of a connection that is known: sent again, or for a new connection of the same name.
+fn syn_ack_again(service: &Service, flow: &FlowRef, segment: Segment<'_>) -> Verdict {
+    let state = flow.state.lock();
+    if let FlowState::Tracked(tracked) = &*state {
+        // The acknowledgement number of a SYN-ACK is that of the SYN, plus 1.
+        let same = segment.header.ack == Seq::new(tracked.tracker.incarnation()).add(1);
+        let current = tracked.session == service.node.channel.session();
+        if same && !tracked.is_open && current {
+            drop(state);
+            return segment.packet.absorb();
+        }
+        if same {
+            drop(state);
+            return segment.packet.accept();
+        }
+    }
+    drop(state);
+    closed(service, flow);
+    syn_ack(service, segment)
+}
+
+/// The backup has confirmed what it holds of a connection.
+pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<(), WireError> {
+    let Some(flow) = service.find(&confirm.key) else {
+        return Ok(());
+    };
+    let mut state = flow.state.lock();
+    let FlowState::Tracked(tracked) = &mut *state else {
+        return Ok(());
+    };
+    if tracked.tracker.incarnation() != confirm.incarnation.get() {
+        return Ok(());
+    }
+    let upto = confirm.upto.get();
+    if upto == 0 {
+        let leftover = give_up(service, &mut state);
+        drop(state);
+        leftover.finish(service, &flow);
+        return Ok(());
+    }
+    let release = tracked.tracker.confirm(upto).ok_or(WireError::BadValue)?;
+    tracked.is_open = true;
+    let leftover = Leftover {
+        syn_ack: tracked.syn_ack.take(),
+        ack: release,
+    };
+    drop(state);
+    leftover.finish(service, &flow);
+    Ok(())
+}
+
+/// What a connection has held back.
+struct Leftover {
+    syn_ack: Option<Held>,
+    /// Whether an acknowledgement is owed.
+    ack: bool,
+}
+
+impl Leftover {
+    /// Sends what may be sent from within a hook. The owed acknowledgement goes with whatever the
+    /// socket sends next, and at the latest when the client asks for it by sending again.
+    fn send(self, service: &Service) {
+        if let Some(syn_ack) = self.syn_ack {
+            syn_ack.send(&service.node.net);
+        }
+    }
+
+    /// Sends everything. May sleep.
+    fn finish(self, service: &Service, flow: &Flow) {
+        if self.ack {
+            service.node.stats.acks_released.inc();
+            if let Some(socket) = service.socket_of(&flow.key) {
+                socket.send_ack();
+            }
+        }
+        self.send(service);
+    }
+}
+
+/// Ends the protection of a connection, and returns what it has held back.
+fn give_up(service: &Service, state: &mut FlowState) -> Leftover {
+    let mut leftover = Leftover {
+        syn_ack: None,
+        ack: false,
+    };
+    if let FlowState::Tracked(tracked) = state {
+        leftover.syn_ack = tracked.syn_ack.take();
+        leftover.ack = tracked.tracker.holds_back();
+        *state = FlowState::Unprotected;
+        service.count_unprotected();
+    }
+    leftover
+}
+
+/// Ends the protection of a connection because there is no backup any more. May sleep.
+pub(crate) fn release(service: &Service, flow: &FlowRef) {
+    let leftover = give_up(service, &mut flow.state.lock());
+    leftover.finish(service, flow);
+}
+
+/// Returns whether a connection is one that ends when its socket does.
+pub(crate) fn is_served_here(flow: &Flow) -> bool {
+    matches!(
+        &*flow.state.lock(),
+        FlowState::Tracked(_) | FlowState::Unprotected
+    )
+}
+
+/// A connection has ended: forget it, and have the backup forget it.
+pub(crate) fn closed(service: &Service, flow: &FlowRef) {
+    let state = flow.state.lock();
+    if let FlowState::Tracked(tracked) = &*state {
+        let close = record::Close {
+            key: flow.key,
+            incarnation: tracked.tracker.incarnation().into(),
+        };
+        // If the log is closed or full the session ends, and with it all that the backup holds.
+        let _ = service.node.channel.log.append(&close, None);
+    }
+    drop(state);
+    service.node.stats.connections_closed.inc();
+    service.forget(flow);
+}

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a service sees of the packets: the hooks, and to whom each packet is handed.
+//!
+//! ```text
+//!              this node speaks                     it does not
+//! client  ->   primary: log                         drop (hold), no ARP answer
+//!              takeover: hold, hear
+//! service ->   primary: clamp, wait                 drop (mute), no ARP
+//!              takeover: absorb, pass
+//! ```
+//!
+//! Packets of other addresses and ports, and what is not TCP over IPv4, go on unseen.
+
+use super::{
+    FlowState,
+    Service, //
+};
+use crate::{
+    kapi::net::{
+        arp,
+        netfilter::{
+            Hook,
+            Packet,
+            Point,
+            Registration,
+            Verdict, //
+        }, //
+    },
+    primary, takeover,
+    wire::{
+        key::{
+            Endpoint,
+            Key, //
+        },
+        packet::{
+            Ip,
+            MAX_PARSED, //
+        },
+        segment::{
+            self,
+            flags,
+            Header,
+            Options, //
+        }, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc,
+        ArcBorrow, //
+    }, //
+};
+
+/// The hooks of a service. Dropping them waits for those that are running.
+#[pin_data]
+pub(crate) struct Hooks {
+    #[pin]
+    _input: Registration<Service>,
+    #[pin]
+    _output: Registration<Service>,
+    #[pin]
+    _arp_input: Registration<Service>,
+    #[pin]
+    _arp_output: Registration<Service>,
+}
+
+impl Hooks {
+    /// Registers the hooks of `service`. May sleep.
+    pub(crate) fn new(service: &Arc<Service>) -> Result<Pin<KBox<Self>>> {
+        let net = service.node.net;
+        let at = |point| Registration::new(net, point, service.clone());
+        KBox::pin_init(
+            try_pin_init!(Self {
+                _input <- at(Point::Ipv4In),
+                _output <- at(Point::Ipv4Out),
+                _arp_input <- at(Point::ArpIn),
+                _arp_output <- at(Point::ArpOut),
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+}
+
+/// A TCP segment on its way through a hook.
+pub(crate) struct Segment<'a> {
+    /// The packet.
+    pub(crate) packet: Packet<'a>,
+    /// Where TCP begins, in bytes.
+    pub(crate) tcp: usize,
+    /// The TCP header.
+    pub(crate) header: Header,
+    /// The length of the payload, in bytes.
+    pub(crate) len: usize,
+    /// The client's end.
+    pub(crate) client: Endpoint,
+}
+
+impl Segment<'_> {
+    /// Returns the options.
+    pub(crate) fn options(&self) -> Options {
+        let start = self.tcp + segment::MIN_HEADER;
+        let end = self.tcp + self.header.len;
+        Options::parse(self.packet.data().get(start..end).unwrap_or_default())
+    }
+
+    /// Returns where the payload begins, in bytes.
+    pub(crate) fn payload(&self) -> usize {
+        self.tcp + self.header.len
+    }
+}
+
+/// Which end of a packet is the service's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Source,
+    Dest,
+}
+
+impl Service {
+    /// Returns the segment in `packet` if its `side` is this service, else the packet.
+    fn segment<'a>(&self, mut packet: Packet<'a>, side: Side) -> Result<Segment<'a>, Packet<'a>> {
+        let Some((ip, header)) = self.headers(&mut packet, side) else {
+            return Err(packet);
+        };
+        let (addr, port) = match side {
+            Side::Source => (ip.dest, header.dest),
+            Side::Dest => (ip.source, header.source),
+        };
+        let Some(len) = packet.len().checked_sub(ip.len + header.len) else {
+            return Err(packet);
+        };
+        Ok(Segment {
+            packet,
+            tcp: ip.len,
+            header,
+            len,
+            client: Endpoint {
+                addr,
+                port: port.into(),
+            },
+        })
+    }
+
+    /// Reads the headers of `packet` if its `side` is this service.
+    fn headers(&self, packet: &mut Packet<'_>, side: Side) -> Option<(Ip, Header)> {
+        let want = packet.len().min(MAX_PARSED);
+        if packet.data().len() < want && !packet.pull(want) {
+            return None;
+        }
+        let ip = Ip::parse(packet.data())?;
+        let ours = match side {
+            Side::Source => ip.source,
+            Side::Dest => ip.dest,
+        };
+        if ours != self.endpoint.addr {
+            return None;
+        }
+        let want = ip.len + segment::MIN_HEADER;
+        if packet.data().len() < want && !packet.pull(want) {
+            return None;
+        }
+        let header = Header::parse(packet.data().get(ip.len..)?)?;
+        let port = match side {
+            Side::Source => header.source,
+            Side::Dest => header.dest,
+        };
+        let want = ip.len + header.len;
+        if port != self.endpoint.port.get() || (packet.data().len() < want && !packet.pull(want)) {
+            return None;
+        }
+        Some((ip, header))
+    }
+
+    /// The name of the connection that a segment belongs to.
+    pub(crate) fn key_of(&self, client: &Endpoint) -> Key {
+        Key {
+            client: *client,
+            service: self.endpoint,
+        }
+    }
+
+    fn input(self: ArcBorrow<'_, Self>, packet: Packet<'_>) -> Verdict {
+        if packet.is_injected() {
+            return packet.accept();
+        }
+        let segment = match self.segment(packet, Side::Dest) {
+            Ok(segment) => segment,
+            Err(packet) => return packet.accept(),
+        };
+        if !self.speaks() {
+            self.node.stats.held_packets.inc();
+            return segment.packet.absorb();
+        }
+        let restoring = self.takeover.is_going_on();
+        let bare = segment.len == 0 && !segment.header.any(flags::FIN | flags::RST | flags::SYN);
+        // Most of what a client sends while it downloads: nothing to be logged.
+        if bare && !restoring {
+            return segment.packet.accept();
+        }
+        let Some(flow) = self.find(&self.key_of(&segment.client)) else {
+            return segment.packet.accept();
+        };
+        if segment.header.any(flags::FIN | flags::RST) {
+            flow.ending.store(true, Relaxed);
+        }
+        let state = flow.state.lock();
+        match &*state {
+            FlowState::Tracked(_) => {
+                drop(state);
+                primary::inbound(&self, &flow, segment)
+            }
+            FlowState::Unprotected => segment.packet.accept(),
+            FlowState::Replica(_) => {
+                drop(state);
+                self.node.stats.held_packets.inc();
+                segment.packet.absorb()
+            }
+            FlowState::Restoring(_) => {
+                drop(state);
+                takeover::inbound(&self, &flow, segment)
+            }
+        }
+    }
+
+    fn output(self: ArcBorrow<'_, Self>, packet: Packet<'_>) -> Verdict {
+        let segment = match self.segment(packet, Side::Source) {
+            Ok(segment) => segment,
+            Err(packet) => return packet.accept(),
+        };
+        if !self.speaks() || self.node.channel.has_lapsed() {
+            self.node.stats.muted_packets.inc();
+            return segment.packet.absorb();
+        }
+        let Some(flow) = self.find(&self.key_of(&segment.client)) else {
+            return primary::outbound_unknown(&self, segment);
+        };
+        if segment.header.any(flags::FIN | flags::RST) {
+            flow.ending.store(true, Relaxed);
+        }
+        let state = flow.state.lock();
+        match &*state {
+            FlowState::Restoring(_) => {
+                drop(state);
+                takeover::outbound(&self, &flow, segment)
+            }
+            FlowState::Replica(_) => {
+                drop(state);
+                segment.packet.absorb()
+            }
+            FlowState::Tracked(_) | FlowState::Unprotected => {
+                drop(state);
+                primary::outbound(&self, &flow, segment)
+            }
+        }
+    }
+
+    /// A standby does not answer for the address; whoever else claims it is heard of.
+    fn arp_input(&self, packet: Packet<'_>) -> Verdict {
+        let Some(arp) = arp::Packet::parse(&packet) else {
+            return packet.accept();
+        };
+        if arp.sender == self.address {
+            self.address_answered();
+        }
+        if arp.is_request && arp.target == self.address && !self.speaks() {
+            return packet.absorb();
+        }
+        packet.accept()
+    }
+
+    /// A standby does not claim the address either, in whatever it asks for.
+    fn arp_output(&self, packet: Packet<'_>) -> Verdict {
+        match arp::Packet::parse(&packet) {
+            Some(arp) if arp.sender == self.address && !self.speaks() => packet.absorb(),
+            _ => packet.accept(),
+        }
+    }
+}
+
+impl Hook for Service {
+    // Behind connection tracking and the filters, in front of nothing: what was dropped by a rule
+    // was not received.
+    const PRIORITY: i32 = 150;
+
+    fn hook(this: ArcBorrow<'_, Self>, point: Point, packet: Packet<'_>) -> Verdict {
+        match point {
+            Point::Ipv4In => this.input(packet),
+            Point::Ipv4Out => this.output(packet),
+            Point::ArpIn => this.arp_input(packet),
+            Point::ArpOut => this.arp_output(packet),
+        }
+    }
+}

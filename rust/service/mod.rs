@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A running service: its state on this node, and its connections.
+
+pub(crate) mod hooks;
+pub(crate) mod ownership;
+
+use crate::{
+    backup::Replica,
+    kapi::{
+        net::{
+            arp,
+            tcp::{
+                Ends,
+                Sock, //
+            }, //
+        },
+        rhashtable::{
+            self,
+            Table, //
+        },
+        sync::{
+            new_spinlock_bh,
+            SpinLockBh, //
+        }, //
+    },
+    node::Node,
+    primary::{
+        self,
+        Tracked, //
+    },
+    takeover::{
+        Report,
+        Restoring,
+        Takeover, //
+    },
+    wire::{
+        key::{
+            Endpoint,
+            Key, //
+        },
+        record, //
+    },
+};
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc, //
+    }, //
+};
+use ownership::{
+    Action,
+    Ownership,
+    Role,
+    Silence,
+    State, //
+};
+
+/// How often the address is announced once it was taken, and how long to wait after each, in
+/// milliseconds: switches and hosts forget, and announcements get lost.
+const ANNOUNCEMENTS: [u64; 6] = [20, 80, 200, 500, 1000, 2000];
+/// Every which sweep looks at connections that have shown no sign of their end.
+const SWEEP_ALL: u32 = 30;
+
+/// One connection of a service.
+#[pin_data]
+pub(crate) struct Flow {
+    /// Its name.
+    pub(crate) key: Key,
+    /// What it is to this node. Taken in softirq and process context.
+    #[pin]
+    pub(crate) state: SpinLockBh<FlowState>,
+    /// A FIN or RST was seen: the end is near.
+    pub(crate) ending: Atomic<bool>,
+}
+
+/// What a connection is to this node.
+pub(crate) enum FlowState {
+    /// It is served here and logged to the backup.
+    Tracked(Tracked),
+    /// It is served here, and would be lost with this node.
+    Unprotected,
+    /// It is served by the peer; what is needed to carry it on is held here.
+    Replica(Replica),
+    /// It was served by the peer, and is being carried on.
+    Restoring(KBox<Restoring>),
+}
+
+/// A connection in its service's table.
+pub(crate) type FlowRef = Arc<rhashtable::Node<Flow>>;
+
+/// A running service.
+#[pin_data]
+pub(crate) struct Service {
+    /// The node that it runs on.
+    pub(crate) node: Arc<Node>,
+    /// What the operator calls it.
+    pub(crate) name: CString,
+    /// The address and port.
+    pub(crate) endpoint: Endpoint,
+    /// The same address, as IPv4 has it.
+    pub(crate) address: [u8; 4],
+    /// The device behind which the clients are.
+    pub(crate) ifindex: c_int,
+    /// The connections.
+    #[pin]
+    pub(crate) flows: Table<Flow>,
+    /// How many there are.
+    connections: Atomic<u32>,
+    /// How many of them are [`FlowState::Unprotected`].
+    unprotected: Atomic<u32>,
+    /// Who speaks. Taken in softirq and process context, innermost.
+    #[pin]
+    ownership: SpinLockBh<Ownership>,
+    /// A copy of the state, for the hooks: 1 while this node speaks.
+    speaks: Atomic<u32>,
+    /// Whether the peer was heard, in this session, to stand by for the service.
+    pub(crate) backed: Atomic<u32>,
+    /// How many connections the peer said it has that this node could not carry on; `u32::MAX`
+    /// before it has said so in this session.
+    peer_unprotected: Atomic<u32>,
+    /// The takeover that is going on.
+    #[pin]
+    pub(crate) takeover: Takeover,
+    /// How the last takeover went.
+    pub(crate) report: Report,
+    /// For how long a connection may be held while it is being restored, in milliseconds.
+    pub(crate) hold_timeout_ms: Atomic<u32>,
+    /// The announcements that have been made, and when the next one is due. The director's.
+    announced: Atomic<u32>,
+    announce_at_ms: Atomic<u64>,
+    sweeps: Atomic<u32>,
+}
+
+/// What the operator has said of a service.
+pub(crate) struct Definition {
+    /// What it is called.
+    pub(crate) name: CString,
+    /// Its address and port.
+    pub(crate) endpoint: Endpoint,
+    /// The device behind which the clients are.
+    pub(crate) ifindex: c_int,
+    /// What this node is to be.
+    pub(crate) role: Role,
+    /// For how long a connection may be held, in milliseconds.
+    pub(crate) hold_timeout_ms: u32,
+}
+
+impl Service {
+    /// Creates a service that does nothing yet: it takes hooks and the director to make it run.
+    ///
+    /// # Errors
+    ///
+    /// `EAFNOSUPPORT` unless its address is an IPv4 one, `ENOMEM`.
+    pub(crate) fn new(node: &Arc<Node>, definition: Definition) -> Result<Arc<Self>> {
+        let address = definition.endpoint.addr.v4().ok_or(EAFNOSUPPORT)?;
+        let node = node.clone();
+        Arc::pin_init(
+            try_pin_init!(Self {
+                node,
+                name: definition.name,
+                endpoint: definition.endpoint,
+                address,
+                ifindex: definition.ifindex,
+                flows <- Table::new(),
+                connections: Atomic::new(0),
+                unprotected: Atomic::new(0),
+                ownership <- new_spinlock_bh!(
+                    Ownership::new(definition.role),
+                    "Service::ownership"
+                ),
+                speaks: Atomic::new(0),
+                backed: Atomic::new(0),
+                peer_unprotected: Atomic::new(u32::MAX),
+                takeover <- Takeover::new(),
+                report: Report::new(),
+                hold_timeout_ms: Atomic::new(definition.hold_timeout_ms),
+                announced: Atomic::new(ANNOUNCEMENTS.len() as u32),
+                announce_at_ms: Atomic::new(u64::MAX),
+                sweeps: Atomic::new(0),
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Returns whether this node speaks for the service. Callable from any context.
+    pub(crate) fn speaks(&self) -> bool {
+        self.speaks.load(Acquire) != 0
+    }
+
+    /// Returns what this node is, and the highest epoch it knows of.
+    pub(crate) fn state(&self) -> (State, u64) {
+        let ownership = self.ownership.lock();
+        (ownership.state(), ownership.epoch())
+    }
+
+    /// Returns whether connections that begin now are logged and backed. Callable from any context.
+    pub(crate) fn is_protected(&self) -> bool {
+        self.speaks() && self.node.channel.session() != 0 && self.backed.load(Relaxed) != 0
+    }
+
+    /// Returns whether a takeover now would carry on all connections of the peer.
+    pub(crate) fn is_takeover_ready(&self) -> bool {
+        let ownership = *self.ownership.lock();
+        ownership.state() == State::Standby
+            && ownership.peer_active()
+            && self.node.channel.session() != 0
+            && self.peer_unprotected.load(Relaxed) == 0
+    }
+
+    /// Returns how many connections there are.
+    pub(crate) fn connections(&self) -> u32 {
+        self.connections.load(Relaxed)
+    }
+
+    /// Returns how the service stands here, for the peer.
+    pub(crate) fn status(&self) -> record::Service {
+        let ownership = *self.ownership.lock();
+        record::Service {
+            service: self.endpoint,
+            role: match ownership.role() {
+                Role::Primary => record::role::PRIMARY,
+                Role::Backup => record::role::BACKUP,
+            },
+            active: u8::from(ownership.state() == State::Active),
+            epoch: ownership.epoch().into(),
+            unprotected: self.unprotected.load(Relaxed).into(),
+            ..Default::default()
+        }
+    }
+
+    /// Takes in how the service stands at the peer.
+    pub(crate) fn peer_says(&self, status: &record::Service, peer: u64) {
+        let active = status.active != 0;
+        let outranks = peer > self.node.id;
+        let action = self
+            .ownership
+            .lock()
+            .peer_says(active, status.epoch.get(), outranks);
+        if action == Action::StandDown {
+            self.stand_down("the peer speaks in a later epoch");
+        }
+        self.backed.store(u32::from(!active), Relaxed);
+        self.peer_unprotected
+            .store(status.unprotected.get(), Relaxed);
+        self.node.desk.ring();
+    }
+
+    /// Somebody else has answered for the address.
+    pub(crate) fn address_answered(&self) {
+        self.ownership.lock().answered();
+        self.node.stats.address_conflicts.inc();
+    }
+
+    /// A session has begun. What is logged in it begins with it.
+    pub(crate) fn session_began(&self) {
+        self.backed.store(0, Relaxed);
+        self.peer_unprotected.store(u32::MAX, Relaxed);
+        if self.state().0 != State::Active {
+            self.forget_all();
+        }
+    }
+
+    /// Does what is due at `now_ms`, and returns when it wants to be called again.
+    pub(crate) fn decide(&self, now_ms: u64) -> u64 {
+        let channel = &self.node.channel;
+        let silence = Silence {
+            for_ms: channel.silence_us().map(|us| us / 1000),
+            limit_ms: channel.peer_timeout_ms().into(),
+        };
+        let (action, next) = self.ownership.lock().poll(now_ms, silence);
+        match action {
+            Action::Wait => {}
+            Action::Probe => {
+                // Without its device nobody can be asked, and nobody answers.
+                let _ = arp::probe(&self.node.net, self.ifindex, self.address);
+            }
+            Action::Activate { takeover } => self.activate(now_ms, takeover),
+            Action::Alone => self.go_on_alone(),
+            Action::StandDown => self.stand_down("another node answers for the address"),
+            Action::PeerLives => {
+                pr_info!("{}: the peer is silent but has the address\n", &*self.name);
+                self.forget_all();
+            }
+        }
+        next.min(self.announce(now_ms))
+    }
+
+    fn activate(&self, now_ms: u64, takeover: bool) {
+        let heard_us = self.node.channel.heard_us();
+        if takeover {
+            let silence = self.node.channel.silence_us().unwrap_or(0);
+            pr_info!("{}: peer silent for {} ms\n", &*self.name, silence / 1000);
+            self.report.begin(heard_us);
+            self.node.stats.takeovers.inc();
+            self.node.channel.hang_up();
+            self.takeover.collect(self);
+        }
+        self.speaks.store(1, Release);
+        self.announced.store(0, Relaxed);
+        self.announce_at_ms.store(now_ms, Relaxed);
+        self.announce(now_ms);
+        let epoch = self.state().1;
+        if takeover {
+            self.report.address_taken();
+            pr_info!("{}: address taken, epoch {}\n", &*self.name, epoch);
+        } else {
+            pr_info!("{}: active, epoch {}\n", &*self.name, epoch);
+        }
+    }
+
+    /// Announces the address if that is due, and returns when it is due next.
+    fn announce(&self, now_ms: u64) -> u64 {
+        let at = self.announce_at_ms.load(Relaxed);
+        if now_ms < at || !self.speaks() {
+            return at;
+        }
+        let made = self.announced.load(Relaxed);
+        let next = match ANNOUNCEMENTS.get(made as usize) {
+            Some(pause) => {
+                let _ = arp::announce(&self.node.net, self.ifindex, self.address);
+                now_ms + pause
+            }
+            None => u64::MAX,
+        };
+        self.announced.store(made.saturating_add(1), Relaxed);
+        self.announce_at_ms.store(next, Relaxed);
+        next
+    }
+
+    /// The peer is gone: what waits for it need not wait any longer.
+    fn go_on_alone(&self) {
+        pr_info!("{}: the peer is gone, going on unprotected\n", &*self.name);
+        self.node.channel.hang_up();
+        self.backed.store(0, Relaxed);
+        self.release_all();
+    }
+
+    /// Has each connection that is logged go on without: sends what was held back.
+    fn release_all(&self) {
+        for flow in self.collect() {
+            primary::release(self, &flow);
+        }
+    }
+
+    /// Another node speaks: this one has to be silent, and what it knows is of no use any more.
+    fn stand_down(&self, why: &str) {
+        self.speaks.store(0, Release);
+        self.node.stats.stand_downs.inc();
+        pr_warn!("{}: standing down: {}\n", &*self.name, why);
+        self.takeover.abandon();
+        self.forget_all();
+    }
+
+    /// Returns all connections; those for which there is no memory are left out.
+    pub(crate) fn collect(&self) -> KVVec<FlowRef> {
+        // Some may come while the room is being made.
+        let room = self.connections() as usize + 256;
+        let Ok(mut all) = KVVec::with_capacity(room, GFP_KERNEL) else {
+            pr_err!("{}: no memory for a list of connections\n", &*self.name);
+            return KVVec::new();
+        };
+        self.flows
+            .for_each(|flow| all.push_within_capacity(flow).is_ok());
+        all
+    }
+
+    /// Adds a connection in place of any of the same name. Callable from softirq and process
+    /// context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOBUFS` if there are too many, or whatever [`Table::insert`] returns.
+    pub(crate) fn add(&self, key: &Key, state: FlowState) -> Result<FlowRef> {
+        if let Some(old) = self.find(key) {
+            self.forget(&old);
+        }
+        let limit = self.node.limits.max_connections.load(Relaxed);
+        if self.node.connections.load(Relaxed) >= limit {
+            return Err(ENOBUFS);
+        }
+        let unprotected = matches!(state, FlowState::Unprotected);
+        let key = *key;
+        let flow = rhashtable::Node::new(
+            key_bytes(&key),
+            try_pin_init!(Flow {
+                key,
+                state <- new_spinlock_bh!(state, "Flow::state"),
+                ending: Atomic::new(false),
+            }),
+            GFP_ATOMIC,
+        )?;
+        self.flows.insert(flow.clone())?;
+        self.node.connections.add(1, Relaxed);
+        self.connections.add(1, Relaxed);
+        if unprotected {
+            self.unprotected.add(1, Relaxed);
+        }
+        Ok(flow)
+    }
+
+    /// Finds a connection. Callable from softirq and process context.
+    pub(crate) fn find(&self, key: &Key) -> Option<FlowRef> {
+        self.flows.get(key_bytes(key))
+    }
+
+    /// Forgets a connection. Callable from softirq and process context.
+    pub(crate) fn forget(&self, flow: &FlowRef) {
+        if !self.flows.remove(flow) {
+            return;
+        }
+        self.node.connections.fetch_sub(1, Relaxed);
+        self.connections.fetch_sub(1, Relaxed);
+        if matches!(*flow.state.lock(), FlowState::Unprotected) {
+            self.unprotected.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// A connection that was protected is not any more. The caller has changed its state.
+    pub(crate) fn count_unprotected(&self) {
+        self.unprotected.add(1, Relaxed);
+        self.node.stats.connections_unprotected.inc();
+    }
+
+    fn forget_all(&self) {
+        for flow in self.collect() {
+            self.forget(&flow);
+        }
+    }
+
+    /// Forgets the connections that have ended.
+    pub(crate) fn sweep(&self) {
+        let sweeps = self.sweeps.load(Relaxed).wrapping_add(1);
+        self.sweeps.store(sweeps, Relaxed);
+        if !self.speaks() {
+            return;
+        }
+        let all = sweeps % SWEEP_ALL == 0;
+        let mut ended = KVec::new();
+        self.flows.for_each(|flow| {
+            let looks_ended = all || flow.ending.load(Relaxed);
+            if looks_ended && primary::is_served_here(&flow) && self.has_ended(&flow.key) {
+                // One that is left out for want of memory has its turn the next time.
+                let _ = ended.push(flow, GFP_ATOMIC);
+            }
+            true
+        });
+        for flow in ended {
+            primary::closed(self, &flow);
+        }
+    }
+
+    /// Returns whether a connection has neither a socket nor a request any more, or its socket is
+    /// closed, but for what TIME_WAIT remembers.
+    fn has_ended(&self, key: &Key) -> bool {
+        self.find_socket(key).is_none_or(|socket| socket.is_over())
+    }
+
+    /// Finds the socket of a connection. Callable from softirq and process context.
+    pub(crate) fn socket_of(&self, key: &Key) -> Option<Sock> {
+        self.find_socket(key).filter(Sock::is_connected)
+    }
+
+    fn find_socket(&self, key: &Key) -> Option<Sock> {
+        let ends = Ends {
+            remote: key.client.addr.v4()?,
+            remote_port: key.client.port.get(),
+            local: self.address,
+            local_port: self.endpoint.port.get(),
+        };
+        Sock::find(&self.node.net, &ends, self.ifindex)
+    }
+
+    /// Ends all that goes on for the service, which has no hooks any more: what is held back is
+    /// sent, and the sockets go on as ordinary ones. May sleep.
+    pub(crate) fn stop(&self) {
+        self.takeover.abandon();
+        self.release_all();
+        self.forget_all();
+    }
+}
+
+/// Returns the bytes by which a connection is found.
+fn key_bytes(key: &Key) -> &[u8; rhashtable::KEY_LEN] {
+    zerocopy::transmute_ref!(key)
+}

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who speaks for a service: the decision, without the doing.
+//!
+//! A node speaks for a service only if it has reason to believe that nobody else does. The channel
+//! falling silent is not reason enough, as the channel may be all that is lost: the node also asks
+//! for the address on the service's own network, and whoever answers, lives. The same question is
+//! put before a node speaks for the first time, and by a node that speaks and has not heard of its
+//! peer for so long that the peer may have taken over.
+//!
+//! The state machine takes times and news and returns what is to be done. It allocates nothing,
+//! never sleeps, and also runs in the host's tests.
+
+/// How often the address is asked for before silence is an answer.
+const PROBES: u32 = 3;
+/// How long each question waits for its answer, in milliseconds.
+const PROBE_MS: u64 = 40;
+/// How long a round of questions takes, in milliseconds.
+const ROUND_MS: u64 = PROBES as u64 * PROBE_MS;
+/// After how many of the peer's time-outs a node whose peer lives, but is silent, asks again.
+const ASK_AGAIN: u64 = 4;
+
+/// What the operator wants a node to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The node that speaks from the start.
+    Primary,
+    /// The node that takes over.
+    Backup,
+}
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Silent: it answers neither for the address nor from the port.
+    Standby,
+    /// Silent, and about to speak unless somebody answers for the address.
+    Probing,
+    /// It speaks.
+    Active,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Nothing before the time that comes with it.
+    Wait,
+    /// Ask for the address.
+    Probe,
+    /// Speak from now on; after a takeover, for the connections of the peer too.
+    Activate {
+        /// Whether the peer has spoken before, and is dead.
+        takeover: bool,
+    },
+    /// The peer is gone: go on without it.
+    Alone,
+    /// Somebody else speaks: be silent.
+    StandDown,
+    /// The peer is silent but speaks for the service: what is held of its connections is stale.
+    PeerLives,
+}
+
+/// What is known of the peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Silence {
+    /// For how long nothing was heard of it, in milliseconds; [`None`] if nothing ever was.
+    pub(crate) for_ms: Option<u64>,
+    /// From when on it counts as lost, in milliseconds.
+    pub(crate) limit_ms: u64,
+}
+
+/// A round of questions for the address.
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    asked: u32,
+    next_ms: u64,
+    answered: bool,
+}
+
+impl Round {
+    /// Returns whether the next question is due, and counts it.
+    fn ask(&mut self, now_ms: u64) -> bool {
+        let due = self.asked < PROBES && now_ms >= self.next_ms;
+        if due {
+            self.asked += 1;
+            self.next_ms = now_ms + PROBE_MS;
+        }
+        due
+    }
+
+    /// Returns whether all questions were put and had their time.
+    fn is_over(&self, now_ms: u64) -> bool {
+        self.asked == PROBES && now_ms >= self.next_ms
+    }
+}
+
+/// The state of one service on one node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ownership {
+    role: Role,
+    state: State,
+    /// The highest epoch known of; the node's own while it speaks.
+    epoch: u64,
+    round: Round,
+    /// Whether the peer was last heard to speak for the service.
+    peer_active: bool,
+    /// Whether the node has been going on without its peer since it last heard of it.
+    alone: bool,
+}
+
+impl Ownership {
+    /// Creates the state of a service that has just been given `role`.
+    pub(crate) fn new(role: Role) -> Self {
+        Self {
+            role,
+            state: match role {
+                Role::Primary => State::Probing,
+                Role::Backup => State::Standby,
+            },
+            epoch: 0,
+            round: Round::default(),
+            peer_active: false,
+            alone: false,
+        }
+    }
+
+    /// Returns what the operator wants.
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Returns what the node is.
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    /// Returns the highest epoch known of.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Returns whether the peer was last heard to speak for the service.
+    pub(crate) fn peer_active(&self) -> bool {
+        self.peer_active
+    }
+
+    /// Somebody else has answered for the address.
+    pub(crate) fn answered(&mut self) {
+        self.round.answered = true;
+    }
+
+    /// The peer says whether it speaks, and the highest epoch that it knows of. `outranks` decides
+    /// between two nodes that speak in the same epoch, and must be false on one of them.
+    pub(crate) fn peer_says(&mut self, active: bool, epoch: u64, outranks: bool) -> Action {
+        let behind = epoch > self.epoch || (epoch == self.epoch && outranks);
+        self.peer_active = active;
+        self.epoch = self.epoch.max(epoch);
+        if active && (self.state == State::Probing || (self.state == State::Active && behind)) {
+            let was_active = self.state == State::Active;
+            self.stand_down();
+            if was_active {
+                return Action::StandDown;
+            }
+        }
+        Action::Wait
+    }
+
+    /// Returns what is to be done at `now_ms`, and by when to ask again.
+    pub(crate) fn poll(&mut self, now_ms: u64, silence: Silence) -> (Action, u64) {
+        match self.state {
+            State::Probing => self.poll_probing(now_ms),
+            State::Standby if !self.peer_active => (Action::Wait, u64::MAX),
+            State::Standby => self.poll_silence(now_ms, silence, Self::peer_gone),
+            State::Active if self.alone && !is_heard(silence) => (Action::Wait, u64::MAX),
+            State::Active => self.poll_silence(now_ms, silence, Self::go_on_alone),
+        }
+    }
+
+    fn poll_probing(&mut self, now_ms: u64) -> (Action, u64) {
+        if self.round.ask(now_ms) {
+            return (Action::Probe, self.round.next_ms);
+        }
+        if !self.round.is_over(now_ms) {
+            return (Action::Wait, self.round.next_ms);
+        }
+        if self.round.answered {
+            self.stand_down();
+            return (Action::StandDown, now_ms);
+        }
+        (self.activate(false), now_ms)
+    }
+
+    /// Watches the peer's silence, and calls `lost` when it has lasted too long and a round of
+    /// questions is over.
+    fn poll_silence(
+        &mut self,
+        now_ms: u64,
+        silence: Silence,
+        lost: fn(&mut Self, u64, Silence) -> Action,
+    ) -> (Action, u64) {
+        let Some(for_ms) = silence.for_ms else {
+            return (Action::Wait, u64::MAX);
+        };
+        // The questions are put while the silence is still short enough, so that they cost no time.
+        let suspect_ms = silence.limit_ms.saturating_sub(ROUND_MS);
+        if for_ms < suspect_ms {
+            self.round = Round::default();
+            self.alone = false;
+            return (Action::Wait, now_ms + (suspect_ms - for_ms));
+        }
+        if self.round.ask(now_ms) {
+            return (Action::Probe, self.round.next_ms);
+        }
+        if self.round.is_over(now_ms) && for_ms >= silence.limit_ms {
+            return (lost(self, now_ms, silence), now_ms);
+        }
+        let limit = now_ms + silence.limit_ms.saturating_sub(for_ms);
+        (Action::Wait, self.round.next_ms.max(limit))
+    }
+
+    fn peer_gone(&mut self, now_ms: u64, silence: Silence) -> Action {
+        if !self.round.answered {
+            return self.activate(true);
+        }
+        self.round = Round {
+            next_ms: now_ms + ASK_AGAIN * silence.limit_ms,
+            ..Round::default()
+        };
+        Action::PeerLives
+    }
+
+    fn go_on_alone(&mut self, _now_ms: u64, _silence: Silence) -> Action {
+        if self.round.answered {
+            self.stand_down();
+            self.peer_active = true;
+            return Action::StandDown;
+        }
+        self.alone = true;
+        Action::Alone
+    }
+
+    fn activate(&mut self, takeover: bool) -> Action {
+        self.state = State::Active;
+        self.epoch += 1;
+        self.round = Round::default();
+        self.peer_active = false;
+        self.alone = takeover;
+        Action::Activate { takeover }
+    }
+
+    fn stand_down(&mut self) {
+        self.state = State::Standby;
+        self.round = Round::default();
+    }
+}
+
+fn is_heard(silence: Silence) -> bool {
+    silence
+        .for_ms
+        .is_some_and(|ms| ms < silence.limit_ms.saturating_sub(ROUND_MS))
+}
+
+#[cfg(any(test, CONFIG_KUNIT))]
+#[cfg_attr(CONFIG_KUNIT, kernel::macros::kunit_tests(tcp_failover_ownership))]
+mod tests {
+    use super::*;
+
+    const LIMIT: u64 = 500;
+
+    fn silent(for_ms: u64) -> Silence {
+        Silence {
+            for_ms: Some(for_ms),
+            limit_ms: LIMIT,
+        }
+    }
+
+    const NEVER_HEARD: Silence = Silence {
+        for_ms: None,
+        limit_ms: LIMIT,
+    };
+
+    /// A node that has gone through its first round unanswered.
+    fn active() -> Ownership {
+        let mut o = Ownership::new(Role::Primary);
+        let mut now = 0;
+        for _ in 0..PROBES {
+            let (action, next) = o.poll(now, NEVER_HEARD);
+            assert_eq!(action, Action::Probe);
+            now = next;
+        }
+        assert_eq!(
+            o.poll(now, NEVER_HEARD).0,
+            Action::Activate { takeover: false }
+        );
+        assert_eq!((o.state(), o.epoch()), (State::Active, 1));
+        o
+    }
+
+    /// A node that stands by for a peer that speaks.
+    fn standby() -> Ownership {
+        let mut o = Ownership::new(Role::Backup);
+        assert_eq!(o.peer_says(true, 1, false), Action::Wait);
+        o
+    }
+
+    /// Polls a node whose peer was last heard at 0 until there is something to do but ask.
+    fn until_decided(o: &mut Ownership) -> (Action, u64) {
+        let mut now = 1;
+        loop {
+            let (action, next) = o.poll(now, silent(now));
+            if !matches!(action, Action::Wait | Action::Probe) {
+                return (action, now);
+            }
+            assert!(next > now, "no progress at {now}");
+            now = next;
+        }
+    }
+
+    #[test]
+    fn a_primary_speaks_only_if_nobody_else_does() {
+        active();
+        let mut o = Ownership::new(Role::Primary);
+        o.poll(0, NEVER_HEARD);
+        o.answered();
+        o.poll(100, NEVER_HEARD);
+        o.poll(200, NEVER_HEARD);
+        assert_eq!(o.poll(300, NEVER_HEARD).0, Action::StandDown);
+        assert_eq!(o.state(), State::Standby);
+    }
+
+    #[test]
+    fn a_primary_that_hears_of_another_one_before_it_speaks_stays_silent() {
+        let mut o = Ownership::new(Role::Primary);
+        o.poll(0, NEVER_HEARD);
+        assert_eq!(o.peer_says(true, 4, false), Action::Wait);
+        assert_eq!((o.state(), o.epoch()), (State::Standby, 4));
+    }
+
+    #[test]
+    fn a_standby_takes_over_from_a_dead_peer_within_the_limit() {
+        let mut o = standby();
+        assert_eq!(
+            until_decided(&mut o),
+            (Action::Activate { takeover: true }, LIMIT)
+        );
+        assert_eq!((o.state(), o.epoch()), (State::Active, 2));
+        // Once, and not again while the peer stays dead.
+        assert_eq!(
+            o.poll(LIMIT + 1, silent(LIMIT + 1)),
+            (Action::Wait, u64::MAX)
+        );
+    }
+
+    #[test]
+    fn a_standby_leaves_a_peer_alone_that_answers_for_the_address() {
+        let mut o = standby();
+        o.poll(450, silent(450));
+        o.answered();
+        o.poll(490, silent(490));
+        o.poll(530, silent(530));
+        let (action, again) = o.poll(570, silent(570));
+        assert_eq!((action, o.state()), (Action::PeerLives, State::Standby));
+        assert_eq!(o.poll(again, silent(600)).0, Action::Wait);
+        // It asks again, and takes the address when nobody answers any more.
+        let mut now = 570 + ASK_AGAIN * LIMIT;
+        for _ in 0..PROBES {
+            assert_eq!(o.poll(now, silent(now)).0, Action::Probe);
+            now += PROBE_MS;
+        }
+        assert_eq!(
+            o.poll(now, silent(now)).0,
+            Action::Activate { takeover: true }
+        );
+    }
+
+    #[test]
+    fn a_standby_that_has_never_heard_of_a_speaker_never_speaks() {
+        let mut o = Ownership::new(Role::Backup);
+        assert_eq!(o.poll(0, NEVER_HEARD), (Action::Wait, u64::MAX));
+        assert_eq!(o.poll(9000, silent(9000)), (Action::Wait, u64::MAX));
+        o.peer_says(false, 0, true);
+        assert_eq!(o.poll(9000, silent(9000)), (Action::Wait, u64::MAX));
+    }
+
+    #[test]
+    fn a_sign_of_life_ends_the_suspicion() {
+        let mut o = standby();
+        o.poll(450, silent(450));
+        let (action, next) = o.poll(460, silent(10));
+        assert_eq!((action, next), (Action::Wait, 460 + LIMIT - ROUND_MS - 10));
+        assert_eq!(o.poll(940, silent(490)).0, Action::Probe);
+    }
+
+    #[test]
+    fn a_speaker_goes_on_alone_unless_somebody_answers() {
+        let mut o = active();
+        assert_eq!(o.poll(0, NEVER_HEARD), (Action::Wait, u64::MAX));
+        assert_eq!(until_decided(&mut o), (Action::Alone, LIMIT));
+        assert_eq!(
+            o.poll(LIMIT + 1, silent(LIMIT + 1)),
+            (Action::Wait, u64::MAX)
+        );
+
+        let mut o = active();
+        o.poll(450, silent(450));
+        o.answered();
+        o.poll(490, silent(490));
+        o.poll(530, silent(530));
+        assert_eq!(o.poll(570, silent(570)).0, Action::StandDown);
+        assert_eq!(o.state(), State::Standby);
+    }
+
+    #[test]
+    fn of_two_speakers_the_one_of_the_lower_epoch_stands_down() {
+        let mut o = active();
+        assert_eq!(o.peer_says(true, 2, false), Action::StandDown);
+        assert_eq!((o.state(), o.epoch()), (State::Standby, 2));
+
+        let mut winner = active();
+        assert_eq!(winner.peer_says(true, 1, false), Action::Wait);
+        let mut loser = active();
+        assert_eq!(loser.peer_says(true, 1, true), Action::StandDown);
+        assert_eq!(winner.peer_says(false, 9, true), Action::Wait);
+    }
+}

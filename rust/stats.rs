@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counters of one net namespace.
+
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
+
+/// A counter that only grows. Callable from any context.
+pub(crate) struct Counter(Atomic<u64>);
+
+impl Counter {
+    const fn new() -> Self {
+        Self(Atomic::new(0))
+    }
+
+    /// Adds 1.
+    pub(crate) fn inc(&self) {
+        self.add(1);
+    }
+
+    /// Adds `n`.
+    pub(crate) fn add(&self, n: u64) {
+        self.0.add(n, Relaxed);
+    }
+
+    /// Returns the value.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The counters.
+        pub(crate) struct Stats {
+            $($(#[$doc])* pub(crate) $name: Counter,)*
+        }
+
+        impl Stats {
+            /// Creates counters that are all 0.
+            pub(crate) const fn new() -> Self {
+                Self { $($name: Counter::new(),)* }
+            }
+        }
+
+        /// The files of `stats/`.
+        pub(crate) const ATTRIBUTES: &[crate::kapi::kobject::Attribute<crate::node::Node>] = &[
+            $(crate::kapi::kobject::Attribute::ro(
+                kernel::c_str!(stringify!($name)),
+                |node, out| write!(out, "{}", node.stats.$name.get()),
+            ),)*
+        ];
+    };
+}
+
+counters! {
+    /// Acknowledgements that were set back to what the backup holds.
+    acks_clamped,
+    /// Segments of restored connections that were absorbed after a takeover.
+    absorbed_segments,
+    /// Acknowledgements that were dropped because they said nothing new once set back.
+    acks_absorbed,
+    /// Acknowledgements that were sent when the backup confirmed.
+    acks_released,
+    /// Packets of others that claimed an address of ours.
+    address_conflicts,
+    /// Bytes of clients that went into the log.
+    bytes_logged,
+    /// Connections of the channel that were refused: they did not come from the peer.
+    channel_refused,
+    /// Connections whose end has been noticed.
+    connections_closed,
+    /// Connections that could not be restored within the hold time, and were reset.
+    connections_failed,
+    /// Connections that were logged from their beginning.
+    connections_protected,
+    /// Connections that go on after a takeover.
+    connections_restored,
+    /// Connections that are not, or no longer, protected.
+    connections_unprotected,
+    /// Bytes of services that were absorbed after a takeover as the client had them already.
+    bytes_absorbed,
+    /// Packets of clients that were dropped because nobody here may answer them yet.
+    held_packets,
+    /// Frames and records that were refused. Each also ends the session.
+    malformed_records,
+    /// Packets of a service that were dropped because this node must not speak.
+    muted_packets,
+    /// Sessions of the channel that have begun.
+    sessions,
+    /// How often the peer was given up.
+    peer_losses,
+    /// Confirmations that were sent to a primary.
+    records_confirmed,
+    /// Records that were received.
+    records_received,
+    /// Records that were sent.
+    records_sent,
+    /// Replicas that could not be taken in, or were given up, for want of memory or room.
+    replicas_refused,
+    /// How often this node fell silent because another one speaks.
+    stand_downs,
+    /// SYN-ACKs that have waited for the backup.
+    synacks_held,
+    /// How often this node has taken over a service.
+    takeovers,
+}

@@ -1,0 +1,553 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Carrying on the connections of a dead peer.
+//!
+//! Each connection goes through the handshake of its client once more: the SYN is injected, the
+//! listener answers, the connection request behind the SYN-ACK gets the numbers that the client
+//! knows, and the client's acknowledgement is injected. What comes out is a socket like any other,
+//! accepted by an unmodified server. From there on [`Restore`] says what is to be done; this module
+//! does it.
+//!
+//! The director drives it with [`advance`]; the hooks call [`inbound`] and [`outbound`] for the
+//! connections that are on their way.
+
+mod inject;
+mod report;
+
+use crate::{
+    backup::{
+        Input,
+        Replica, //
+    },
+    flow::restore::{
+        Child,
+        Phase,
+        Restore, //
+    },
+    kapi::{
+        net::{
+            netfilter::Verdict,
+            tcp::{
+                Request,
+                RequestFields,
+                Sender, //
+            }, //
+        },
+        time, //
+    },
+    primary::rewrite_ack,
+    service::{
+        hooks::Segment,
+        FlowRef,
+        FlowState,
+        Service, //
+    },
+    wire::{
+        record::{
+            open,
+            Open, //
+        },
+        segment::flags, //
+    },
+};
+use core::mem;
+use inject::Injection;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Mutex, //
+    }, //
+};
+pub(crate) use report::{
+    Report,
+    ATTRIBUTES as REPORT_ATTRIBUTES, //
+};
+
+/// How many connections are restored at the same time.
+const AT_ONCE: usize = 256;
+/// How many segments of input a connection is fed in one turn.
+const FEED_SEGMENTS: u32 = 16;
+/// How long to wait for an answer to what was injected, in milliseconds.
+const RETRY_MS: u64 = 20;
+/// How long to wait for the client's answer to the question where it is, in milliseconds.
+const ASK_AGAIN_MS: u64 = 100;
+/// How long to wait for the child to take what it was fed, in milliseconds.
+const FEED_AGAIN_MS: u64 = 300;
+/// How far the service's timestamps jump ahead, in milliseconds, so that they surely do not go
+/// back: more than any record is under way.
+const TIMESTAMP_MARGIN_MS: u64 = 100;
+/// The congestion window of a connection that has just been spliced, in segments: the initial one
+/// of RFC 6928.
+const INITIAL_CWND: u32 = 10;
+/// Where the sequence number stands in a TCP header.
+const SEQ: usize = 4;
+
+/// A connection that is being carried on.
+pub(crate) struct Restoring {
+    machine: Restore,
+    input: Input,
+    open: Open,
+    /// The client's last timestamp that is known.
+    client_tsval: u32,
+    /// The child's last timestamp.
+    child_tsval: u32,
+    /// When it is too late, on the monotonic clock in milliseconds.
+    deadline_ms: u64,
+    /// When to try again, on the same clock.
+    retry_ms: u64,
+    /// The machine's progress when `retry_ms` was set.
+    progress: u64,
+}
+
+impl Restoring {
+    fn new(replica: Replica, now_ms: u64, hold_ms: u64) -> Self {
+        Self {
+            machine: Restore::new(&replica.open, replica.right_edge),
+            input: replica.input,
+            client_tsval: replica.open.client_tsval.get(),
+            child_tsval: 0,
+            open: replica.open,
+            deadline_ms: now_ms + hold_ms,
+            retry_ms: 0,
+            progress: 0,
+        }
+    }
+
+    fn has_timestamps(&self) -> bool {
+        self.open.flags & open::TIMESTAMPS != 0
+    }
+
+    /// Returns what the connection request behind the child has to say.
+    fn request(&self, service: &Service) -> RequestFields {
+        let elapsed_ms = service
+            .node
+            .peer_clock_ms()
+            .wrapping_sub(self.open.clock_ms.get())
+            .wrapping_add(TIMESTAMP_MARGIN_MS);
+        let ticks = if self.open.flags & open::TS_USEC != 0 {
+            elapsed_ms.wrapping_mul(1000)
+        } else {
+            elapsed_ms
+        };
+        RequestFields {
+            iss: self.open.iss.get(),
+            wscale: self.open.service_wscale,
+            window: self.open.window.get(),
+            // CAST: Timestamps wrap.
+            tsval: self.open.service_tsval.get().wrapping_add(ticks as u32),
+            ..Default::default()
+        }
+    }
+}
+
+/// The takeover of a service.
+#[pin_data]
+pub(crate) struct Takeover {
+    /// The connections that have not come to their end yet. The first [`AT_ONCE`] are under way.
+    #[pin]
+    queue: Mutex<KVVec<FlowRef>>,
+    /// Whether there are any.
+    going_on: Atomic<u32>,
+}
+
+impl Takeover {
+    /// Creates a takeover that does not go on.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            queue <- new_mutex!(KVVec::new(), "Takeover::queue"),
+            going_on: Atomic::new(0),
+        })
+    }
+
+    /// Returns whether connections are being carried on. Callable from any context.
+    pub(crate) fn is_going_on(&self) -> bool {
+        self.going_on.load(Acquire) != 0
+    }
+
+    /// Begins to carry on all connections of `service`. May sleep.
+    pub(crate) fn collect(&self, service: &Service) {
+        let all = service.collect();
+        self.going_on.store(u32::from(!all.is_empty()), Release);
+        *self.queue.lock() = all;
+    }
+
+    /// Leaves the connections that have not come to their end where they are. May sleep.
+    pub(crate) fn abandon(&self) {
+        let _drop_outside_lock = mem::take(&mut *self.queue.lock());
+        self.going_on.store(0, Release);
+    }
+}
+
+/// What has become of a connection in its turn.
+enum Turn {
+    /// It is to have another turn then, on the monotonic clock in milliseconds.
+    Again(u64),
+    /// It is spliced.
+    Done,
+    /// It cannot be carried on.
+    Failed,
+}
+
+/// Gives each connection that is under way its turn, and returns when the next one is due. Process
+/// context; may sleep.
+pub(crate) fn advance(service: &Service) -> u64 {
+    if !service.takeover.is_going_on() {
+        return u64::MAX;
+    }
+    let mut next = u64::MAX;
+    let mut queue = mem::take(&mut *service.takeover.queue.lock());
+    let mut under_way = 0;
+    queue.retain(|flow| {
+        if under_way == AT_ONCE {
+            return true;
+        }
+        match turn(service, flow) {
+            Turn::Again(at) => {
+                next = next.min(at);
+                under_way += 1;
+                true
+            }
+            Turn::Done => {
+                finish(service, flow);
+                false
+            }
+            Turn::Failed => {
+                fail(service, flow);
+                false
+            }
+        }
+    });
+    if queue.is_empty() {
+        service.takeover.going_on.store(0, Release);
+        service.report.end(service);
+    } else if under_way == 0 {
+        next = 0;
+    }
+    *service.takeover.queue.lock() = queue;
+    next
+}
+
+/// Client and child are spliced: the connection is an ordinary one of this node.
+fn finish(service: &Service, flow: &FlowRef) {
+    if let FlowState::Restoring(restoring) = &*flow.state.lock() {
+        let absorbed = restoring.machine.absorbed();
+        service.node.stats.bytes_absorbed.add(absorbed);
+        service.report.restored(absorbed);
+    }
+    service.node.stats.connections_restored.inc();
+    service.forget(flow);
+    // What the client sent in vain meanwhile it sends again only when its timer says so, unless it
+    // hears how far its node has come.
+    if let Some(socket) = service.socket_of(&flow.key) {
+        socket.send_ack();
+    }
+}
+
+/// The connection cannot be carried on: reset it, where the client can see it.
+fn fail(service: &Service, flow: &FlowRef) {
+    service.node.stats.connections_failed.inc();
+    service.report.failed();
+    service.forget(flow);
+    if let Some(socket) = service.socket_of(&flow.key) {
+        // If it was closed meanwhile there is nothing to reset.
+        let _ = socket.abort();
+    }
+}
+
+/// What is to be done outside the lock.
+enum Step {
+    /// Inject, and see what comes of it.
+    Inject(Injection, u64),
+    /// Look for the child.
+    FindChild(Injection),
+    /// Have the child ask the client where it is.
+    Ask(u64),
+    /// Nothing before then.
+    Wait(u64),
+    Done,
+    Failed,
+}
+
+/// Does what is due for one connection.
+fn turn(service: &Service, flow: &FlowRef) -> Turn {
+    let mut fed = 0;
+    loop {
+        let now_ms = time::now_ms();
+        match step(service, flow, now_ms) {
+            Step::Inject(injection, again_ms) => {
+                let injected = injection.receive(service, &flow.key);
+                fed += 1;
+                // Out of memory, or the turn is over: later.
+                if injected.is_err() || fed > FEED_SEGMENTS {
+                    return Turn::Again(again_ms);
+                }
+            }
+            Step::FindChild(injection) => {
+                // Nothing comes of it if there is no memory, and it is tried again.
+                let _ = injection.receive(service, &flow.key);
+                if !find_child(service, flow) {
+                    return Turn::Again(now_ms + RETRY_MS);
+                }
+            }
+            Step::Ask(again_ms) => {
+                if let Some(socket) = service.socket_of(&flow.key) {
+                    socket.send_ack();
+                }
+                return Turn::Again(again_ms);
+            }
+            Step::Wait(until_ms) => return Turn::Again(until_ms),
+            Step::Done => return Turn::Done,
+            Step::Failed => return Turn::Failed,
+        }
+    }
+}
+
+/// Says what is to be done next for one connection.
+fn step(service: &Service, flow: &FlowRef, now_ms: u64) -> Step {
+    let mut state = flow.state.lock();
+    if matches!(*state, FlowState::Replica(_)) {
+        if let Err(e) = begin(service, &mut state, now_ms) {
+            pr_debug!("{}: {e:?} on restoring a connection\n", &*service.name);
+            return Step::Failed;
+        }
+    }
+    let FlowState::Restoring(restoring) = &mut *state else {
+        return Step::Failed;
+    };
+    if restoring.machine.phase() != Phase::Done && now_ms >= restoring.deadline_ms {
+        return Step::Failed;
+    }
+    restoring.step(now_ms)
+}
+
+/// Turns a replica into a connection that is being carried on.
+fn begin(service: &Service, state: &mut FlowState, now_ms: u64) -> Result {
+    let room = KBox::<Restoring>::new_uninit(GFP_ATOMIC)?;
+    let hold_ms = service.hold_timeout_ms.load(Relaxed).into();
+    if let FlowState::Replica(replica) = mem::replace(state, FlowState::Unprotected) {
+        let restoring = Restoring::new(replica, now_ms, hold_ms);
+        *state = FlowState::Restoring(room.write(restoring));
+    }
+    Ok(())
+}
+
+impl Restoring {
+    fn step(&mut self, now_ms: u64) -> Step {
+        match self.machine.phase() {
+            Phase::Done => Step::Done,
+            Phase::CatchUp => self.catch_up(now_ms),
+            _ if now_ms < self.retry_ms => Step::Wait(self.retry_ms),
+            Phase::Embryo => {
+                self.retry_ms = now_ms + RETRY_MS;
+                Step::Inject(Injection::syn(&self.open), self.retry_ms)
+            }
+            Phase::Handshake => {
+                self.retry_ms = now_ms + RETRY_MS;
+                Step::FindChild(self.injection(1, self.open.client_window.get()))
+            }
+            Phase::Probe => {
+                self.retry_ms = now_ms + ASK_AGAIN_MS;
+                Step::Ask(self.retry_ms)
+            }
+        }
+    }
+
+    /// Feeds the child, and sees whether it has caught up.
+    fn catch_up(&mut self, now_ms: u64) -> Step {
+        let held = self.input.end();
+        if self.machine.splice(held) {
+            return Step::Done;
+        }
+        if self.progress != self.machine.progress() {
+            self.progress = self.machine.progress();
+            self.retry_ms = now_ms + FEED_AGAIN_MS;
+        } else if now_ms >= self.retry_ms {
+            self.retry_ms = now_ms + FEED_AGAIN_MS;
+            self.machine.feed_again();
+        }
+        let Some((offset, room)) = self.machine.appetite(held) else {
+            return Step::Wait(self.retry_ms);
+        };
+        let (bytes, fin) = self.input.at(offset, room);
+        // CAST: Widening.
+        let count = bytes.len() as u64 + u64::from(fin);
+        let mut injection = self.injection(self.machine.told(), u16::MAX);
+        if count == 0 || injection.carry(bytes, fin).is_err() {
+            return Step::Wait(now_ms + RETRY_MS);
+        }
+        self.machine.feed(count);
+        Step::Inject(injection, now_ms)
+    }
+
+    /// Returns an acknowledgement of the client for `ack`.
+    fn injection(&self, ack: u64, window: u16) -> Injection {
+        let (seq, ack) = self.machine.numbers(ack);
+        let timestamps = self
+            .has_timestamps()
+            .then_some((self.client_tsval, self.child_tsval));
+        Injection::ack(seq, ack, window, timestamps)
+    }
+}
+
+/// Looks whether the handshake has made a socket.
+fn find_child(service: &Service, flow: &FlowRef) -> bool {
+    if service.socket_of(&flow.key).is_none() {
+        return false;
+    }
+    if let FlowState::Restoring(restoring) = &mut *flow.state.lock() {
+        restoring.machine.child_found();
+        restoring.retry_ms = 0;
+    }
+    service.report.socket();
+    true
+}
+
+/// A segment of the client of a connection that is being carried on: it is heard, and goes no
+/// further.
+pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
+    let tcp = segment.tcp;
+    let timestamps = segment.options().timestamps;
+    let intact = segment.packet.tcp_checksum_ok(tcp);
+    let mut state = flow.state.lock();
+    let FlowState::Restoring(restoring) = &mut *state else {
+        return segment.packet.accept();
+    };
+    if restoring.machine.phase() == Phase::Done {
+        return segment.packet.accept();
+    }
+    service.node.stats.held_packets.inc();
+    if !intact {
+        return segment.packet.absorb();
+    }
+    let held = restoring.input.end();
+    let (piece, tell) = restoring
+        .machine
+        .from_client(&segment.header, segment.len, held);
+    if let Some(timestamps) = timestamps {
+        restoring.client_tsval = timestamps.val;
+    }
+    if let Some(piece) = piece {
+        let start = segment.payload() + piece.skip;
+        let mut bytes = KVec::new();
+        // Without memory, or over the limit, the client has to send it again.
+        let _ = bytes
+            .reserve(piece.len, GFP_ATOMIC)
+            .map_err(Error::from)
+            .and_then(|()| segment.packet.append_to(start, piece.len, &mut bytes))
+            .and_then(|()| restoring.input.add(piece.offset, &bytes, piece.fin));
+    }
+    let injection = tell.map(|tell| restoring.injection(tell.ack, tell.window));
+    drop(state);
+    if let Some(injection) = injection {
+        injection.receive_later(service, &flow.key);
+    }
+    service.node.desk.ring();
+    segment.packet.absorb()
+}
+
+/// A segment of the child of a connection that is being carried on.
+pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
+    if segment.header.has(flags::SYN) {
+        return syn_ack(service, flow, segment);
+    }
+    let timestamps = segment.options().timestamps;
+    let mut state = flow.state.lock();
+    let FlowState::Restoring(restoring) = &mut *state else {
+        return segment.packet.accept();
+    };
+    match restoring.machine.phase() {
+        Phase::Done => return segment.packet.accept(),
+        // A reset because nobody listens: the handshake is tried again.
+        Phase::Embryo | Phase::Handshake => return segment.packet.absorb(),
+        Phase::Probe | Phase::CatchUp => {}
+    }
+    if let Some(timestamps) = timestamps {
+        restoring.child_tsval = timestamps.val;
+    }
+    let held = restoring.input.end();
+    let (verdict, tell) = restoring
+        .machine
+        .from_child(&segment.header, segment.len, held);
+    let injection = tell.map(|tell| restoring.injection(tell.ack, tell.window));
+    let spliced = restoring.machine.splice(held);
+    let busy = spliced || restoring.machine.appetite(held).is_some();
+    drop(state);
+    if let Some(injection) = injection {
+        injection.receive_later(service, &flow.key);
+    }
+    if spliced {
+        service.report.spliced();
+    }
+    if busy {
+        service.node.desk.ring();
+    }
+    match verdict {
+        Child::Absorb => {
+            service.node.stats.absorbed_segments.inc();
+            segment.packet.absorb()
+        }
+        Child::Pass => {
+            leave(&mut segment);
+            segment.packet.accept()
+        }
+        Child::Rewrite { seq, ack, window } => {
+            let tcp = segment.tcp;
+            let rewritten = rewrite_ack(&mut segment, ack, window).and_then(|()| {
+                segment
+                    .packet
+                    .rewrite_tcp(tcp, SEQ, seq.raw().to_be_bytes())
+            });
+            // What cannot be rewritten must not leave.
+            if rewritten.is_err() {
+                return segment.packet.absorb();
+            }
+            leave(&mut segment);
+            segment.packet.accept()
+        }
+        Child::Gone => {
+            drop_gone(service, flow);
+            segment.packet.accept()
+        }
+    }
+}
+
+/// The first bytes of the child that the client does not have are about to leave.
+fn leave(segment: &mut Segment<'_>) {
+    if segment.len > 0 {
+        if let Some(sender) = Sender::of(&mut segment.packet) {
+            sender.limit_cwnd(INITIAL_CWND);
+        }
+    }
+}
+
+/// The server has reset the connection itself.
+fn drop_gone(service: &Service, flow: &FlowRef) {
+    if let FlowState::Restoring(restoring) = &mut *flow.state.lock() {
+        restoring.deadline_ms = 0;
+    }
+    service.node.desk.ring();
+}
+
+/// The listener answers the injected SYN: its request gets the numbers that the client knows.
+fn syn_ack(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
+    let mut state = flow.state.lock();
+    let FlowState::Restoring(restoring) = &mut *state else {
+        return segment.packet.absorb();
+    };
+    let request = Request(restoring.request(service));
+    if restoring.machine.phase() == Phase::Embryo && request.write_to(&mut segment.packet) {
+        restoring.child_tsval = request.0.tsval;
+        restoring.machine.syn_ack_seen();
+        restoring.retry_ms = 0;
+        service.node.desk.ring();
+    }
+    drop(state);
+    segment.packet.absorb()
+}
