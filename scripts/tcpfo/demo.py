@@ -80,7 +80,9 @@ def shape(cluster):
     """Makes the service network a slower one, in both directions."""
     for guest, device in ((cluster.client, "eth0"), (cluster.client, "eth1"),
                           (cluster.a.guest, "eth0"), (cluster.b.guest, "eth0")):
-        guest.run(f"tc qdisc replace dev {device} root tbf rate {RATE} burst 256kb latency 1s")
+        guest.run(f"""
+            tc qdisc replace dev {device} root handle 1: tbf rate {RATE} burst 256kb latency 1s
+            tc qdisc replace dev {device} parent 1: fq""")
 
 
 def control(cluster, workload):
@@ -115,6 +117,8 @@ class Run:
         self.events = Events()
         self.crashed = None
         self.takeover = {}
+        self.gap = None
+        self.waits = []
 
     def save(self, name, counters):
         """Keeps a node's counters."""
@@ -150,7 +154,8 @@ class Run:
         self.events.follow(cluster.b.guest, self.crashed)
         report = self.check_wire(outcome, capture)
         self.check_kernels(outcome)
-        return outcome, self.draw(capture, clock, report)
+        self.draw(capture, clock, report)
+        return outcome
 
     def check_wire(self, outcome, capture):
         """What the client saw on the wire."""
@@ -176,11 +181,11 @@ class Run:
         outcome.add("no complaint in the kernel logs", not reports, "; ".join(reports[:3]))
 
     def draw(self, capture, clock, report):
-        """The picture and the last lines of the timeline; returns the longest gap or nothing."""
+        """The picture and the last lines of the timeline."""
         found = [step._replace(time=clock.to_host(step.time))
                  for step in progress.steps(capture, 80, self.workload.uploads)]
         if not found or report is None:
-            return None
+            return
         names = {bytes.fromhex(node.mac.replace(":", "")): node.name
                  for node in self.cluster.nodes}
         zero = found[0].time
@@ -194,15 +199,18 @@ class Run:
             self.events.add(resumed.time, "client", f"first {what} from node b")
             marks.append((resumed.time - zero, "node b goes on"))
         self.events.add(found[-1].time, "client", f"last {what}: done")
-        gap = report["total"]["ack_gap" if self.workload.uploads else "payload_gap"]
-        begin, end = (clock.to_host(gap[key] / 1e9) for key in ("from_ns", "to_ns"))
+        self.gap = report["total"]["ack_gap" if self.workload.uploads else "payload_gap"]
+        self.waits = progress.waits(found, self.crashed)
+        shaded = (0, 0)
+        if self.waits:
+            wait, begin = self.waits[-1]
+            shaded = (begin - zero, begin - zero + wait)
         picture.draw(os.path.join(self.out, "progress.png"),
                      f"{self.workload.name}: {total / 1e6:.0f} MB, its server killed half-way",
-                     list(curves.items()), marks, (begin - zero, end - zero))
-        return gap["ms"] / 1000
+                     list(curves.items()), marks, shaded)
 
 
-def show(run, outcome, gap):
+def show(run, outcome):
     """The report."""
     print("\nTimeline (seconds since the crash)")
     for line in run.events.lines(run.crashed):
@@ -210,8 +218,12 @@ def show(run, outcome, gap):
     absorbed = run.takeover.get("bytes_absorbed")
     if absorbed:
         print(f"  fast-forwarded: {int(absorbed):,} bytes that the client already had")
-    if gap is not None:
-        print(f"  longest gap the client saw: {gap:.3f} s")
+    if run.waits:
+        print(f"  waited at the crash: {run.waits[-1][0]:.3f} s" + (
+            f" at most, {run.waits[len(run.waits) // 2][0]:.3f} s in the median, "
+            f"of {len(run.waits)} connections" if len(run.waits) > 1 else ""))
+    if run.gap:
+        print(f"  longest gap the client saw in the whole run: {run.gap['ms'] / 1000:.3f} s")
     print("\nChecks")
     for expected, held, seen in outcome.checks:
         print(f"  {'ok    ' if held else 'FAILED'}  {expected}" + (f" ({seen})" if seen else ""))
@@ -235,9 +247,9 @@ def main():
             say("   node a reboots")
             cluster.revive(cluster.a)
             run = Run(cluster, WORKLOADS[mode](cluster, hashes), out)
-            outcome, gap = run.carry_out()
+            outcome = run.carry_out()
     outcome.checks.insert(0, ("without the module the transfer is lost", failed, ""))
-    show(run, outcome, gap)
+    show(run, outcome)
     folder = os.path.join(os.environ.get("TCPFO_OUT_HOST", "/out"), os.path.basename(out))
     print(f"\nCaptures, serial logs, counters and progress.png are in {folder}")
     print("The demo held." if outcome.good else "THE DEMO FAILED.")

@@ -15,7 +15,7 @@ def draw(path, title, curves, marks, shaded):
     """Writes a PNG.
 
     `curves` are (node's name, [(second, bytes so far)]), `marks` (second, label) for vertical
-    lines, `shaded` (from, to) is the time the client waited.
+    lines, `shaded` (from, to) is how long the client waited at the crash.
     """
     figure, axes = pyplot.subplots(figsize=(9, 5), dpi=110)
     for name, points in curves:
@@ -25,7 +25,7 @@ def draw(path, title, curves, marks, shaded):
                       color=COLOURS.get(name, "grey"), linewidth=2, label=f"served by node {name}",
                       drawstyle="steps-post")
     axes.axvspan(*shaded, color="lightgrey",
-                 label=f"longest gap: {shaded[1] - shaded[0]:.2f} s")
+                 label=f"longest wait: {shaded[1] - shaded[0]:.2f} s")
     top = axes.get_ylim()[1]
     for number, (second, label) in enumerate(marks):
         axes.axvline(second, color="crimson" if number == 0 else "seagreen", linestyle="--",

@@ -8,8 +8,9 @@ that the service had not acknowledged. Judges nothing: that is selftests/wireche
 import collections
 import struct
 
-Step = collections.namedtuple("Step", "time count node")
-"""`count` new bytes at `time` (seconds since the epoch, the client's clock), from MAC `node`."""
+Step = collections.namedtuple("Step", "time count node client")
+"""`count` new bytes at `time` (seconds since the epoch, the client's clock) on the connection of
+`client`, by a packet from MAC `node`."""
 
 ETHERTYPE_IPV4, ETHERTYPE_IPV6, TCP = 0x0800, 0x86DD, 6
 SYN, ACK = 0x02, 0x10
@@ -82,5 +83,18 @@ def steps(path, service_port, uploads=False):
             continue
         count = edges.setdefault(client, Edge(number)).advance(number)
         if count:
-            found.append(Step(time, count, mac))
+            found.append(Step(time, count, mac, client))
     return found
+
+
+def waits(found, moment):
+    """How long each connection that was busy at a moment waited then: a sorted list of
+    (seconds, from when)."""
+    before, after = {}, {}
+    for step in found:
+        if step.time <= moment:
+            before[step.client] = step.time
+        else:
+            after.setdefault(step.client, step.time)
+    return sorted((after[client] - begin, begin) for client, begin in before.items()
+                  if client in after)
