@@ -101,9 +101,7 @@ impl Director {
         let channel = &self.node.channel;
         let limit = u64::from(channel.peer_timeout_ms()) * 1000;
         if channel.session() != 0 && channel.silence_us().is_some_and(|us| us >= limit) {
-            self.node.stats.peer_losses.inc();
-            pr_info!("peer silent for {} ms, channel closed\n", limit / 1000);
-            channel.hang_up();
+            self.node.peer_lost();
         }
     }
 }

@@ -166,6 +166,16 @@ impl Node {
         self.each_service(|service| service.session_began());
     }
 
+    /// The peer has been silent for too long. The first to notice ends the session. May sleep.
+    pub(crate) fn peer_lost(&self) {
+        if self.channel.session() != 0 {
+            let silence = self.channel.silence_us().unwrap_or(0);
+            self.stats.peer_losses.inc();
+            pr_info!("peer silent for {} ms, channel closed\n", silence / 1000);
+        }
+        self.channel.hang_up();
+    }
+
     /// The session has ended, or none came about.
     pub(crate) fn session_ended(&self) {
         self.desk.ring();

@@ -15,6 +15,7 @@ use crate::{
                 Sock, //
             }, //
         },
+        print::warn_ratelimited,
         rhashtable::{
             self,
             Table, //
@@ -282,6 +283,9 @@ impl Service {
                 // Without its device nobody can be asked, and nobody answers.
                 let _ = arp::probe(&self.node.net, self.ifindex, self.address);
             }
+            Action::Occupied => {
+                warn_ratelimited!("{}: another node has the address, waiting\n", &*self.name);
+            }
             Action::Activate { takeover } => self.activate(now_ms, takeover),
             Action::Alone => self.go_on_alone(),
             Action::StandDown => self.stand_down("another node answers for the address"),
@@ -300,7 +304,7 @@ impl Service {
             pr_info!("{}: peer silent for {} ms\n", &*self.name, silence / 1000);
             self.report.begin(heard_us);
             self.node.stats.takeovers.inc();
-            self.node.channel.hang_up();
+            self.node.peer_lost();
             self.takeover.collect(self);
         }
         self.speaks.store(1, Release);
@@ -338,7 +342,7 @@ impl Service {
     /// The peer is gone: what waits for it need not wait any longer.
     fn go_on_alone(&self) {
         pr_info!("{}: the peer is gone, going on unprotected\n", &*self.name);
-        self.node.channel.hang_up();
+        self.node.peer_lost();
         self.backed.store(0, Relaxed);
         self.release_all();
     }

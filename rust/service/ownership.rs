@@ -17,6 +17,8 @@ const PROBES: u32 = 3;
 const PROBE_MS: u64 = 40;
 /// How long a round of questions takes, in milliseconds.
 const ROUND_MS: u64 = PROBES as u64 * PROBE_MS;
+/// How long a node that wants to speak waits when somebody else has the address, in milliseconds.
+const OCCUPIED_MS: u64 = 1000;
 /// After how many of the peer's time-outs a node whose peer lives, but is silent, asks again.
 const ASK_AGAIN: u64 = 4;
 
@@ -34,7 +36,7 @@ pub(crate) enum Role {
 pub(crate) enum State {
     /// Silent: it answers neither for the address nor from the port.
     Standby,
-    /// Silent, and about to speak unless somebody answers for the address.
+    /// Silent, and about to speak as soon as nobody answers for the address.
     Probing,
     /// It speaks.
     Active,
@@ -47,6 +49,8 @@ pub(crate) enum Action {
     Wait,
     /// Ask for the address.
     Probe,
+    /// Somebody else has the address, for now: nothing to be done but to ask again later.
+    Occupied,
     /// Speak from now on; after a takeover, for the connections of the peer too.
     Activate {
         /// Whether the peer has spoken before, and is dead.
@@ -162,6 +166,9 @@ impl Ownership {
                 return Action::StandDown;
             }
         }
+        if !active && self.state == State::Standby && self.role == Role::Primary {
+            self.state = State::Probing;
+        }
         Action::Wait
     }
 
@@ -184,8 +191,11 @@ impl Ownership {
             return (Action::Wait, self.round.next_ms);
         }
         if self.round.answered {
-            self.stand_down();
-            return (Action::StandDown, now_ms);
+            self.round = Round {
+                next_ms: now_ms + OCCUPIED_MS,
+                ..Round::default()
+            };
+            return (Action::Occupied, self.round.next_ms);
         }
         (self.activate(false), now_ms)
     }
@@ -324,8 +334,22 @@ mod tests {
         o.answered();
         o.poll(100, NEVER_HEARD);
         o.poll(200, NEVER_HEARD);
-        assert_eq!(o.poll(300, NEVER_HEARD).0, Action::StandDown);
-        assert_eq!(o.state(), State::Standby);
+        assert_eq!(
+            o.poll(300, NEVER_HEARD),
+            (Action::Occupied, 300 + OCCUPIED_MS)
+        );
+        assert_eq!(o.state(), State::Probing);
+        assert_eq!(o.poll(400, NEVER_HEARD), (Action::Wait, 300 + OCCUPIED_MS));
+        // It asks again, and speaks when nobody answers any more.
+        let mut now = 300 + OCCUPIED_MS;
+        for _ in 0..PROBES {
+            assert_eq!(o.poll(now, NEVER_HEARD).0, Action::Probe);
+            now += PROBE_MS;
+        }
+        assert_eq!(
+            o.poll(now, NEVER_HEARD).0,
+            Action::Activate { takeover: false }
+        );
     }
 
     #[test]
@@ -334,6 +358,8 @@ mod tests {
         o.poll(0, NEVER_HEARD);
         assert_eq!(o.peer_says(true, 4, false), Action::Wait);
         assert_eq!((o.state(), o.epoch()), (State::Standby, 4));
+        o.peer_says(false, 4, false);
+        assert_eq!(o.state(), State::Probing);
     }
 
     #[test]

@@ -188,17 +188,18 @@ class Run:
             return
         names = {bytes.fromhex(node.mac.replace(":", "")): node.name
                  for node in self.cluster.nodes}
-        zero = found[0].time
+        new = [step for step in found if step.count]
+        zero = new[0].time
         curves, marks, total = {}, [(self.crashed - zero, "node a killed")], 0
-        for step in found:
+        for step in new:
             total += step.count
             curves.setdefault(names.get(step.node, "?"), []).append((step.time - zero, total))
         what = "new acknowledgement" if self.workload.uploads else "new byte"
-        resumed = next((step for step in found if names.get(step.node) == "b"), None)
+        resumed = next((step for step in new if names.get(step.node) == "b"), None)
         if resumed:
             self.events.add(resumed.time, "client", f"first {what} from node b")
             marks.append((resumed.time - zero, "node b goes on"))
-        self.events.add(found[-1].time, "client", f"last {what}: done")
+        self.events.add(new[-1].time, "client", f"last {what}: done")
         self.gap = report["total"]["ack_gap" if self.workload.uploads else "payload_gap"]
         self.waits = progress.waits(found, self.crashed)
         shaded = (0, 0)

@@ -10,7 +10,7 @@ import struct
 
 Step = collections.namedtuple("Step", "time count node client")
 """`count` new bytes at `time` (seconds since the epoch, the client's clock) on the connection of
-`client`, by a packet from MAC `node`."""
+`client`, by a packet from MAC `node`; with no count, the client has asked for something."""
 
 ETHERTYPE_IPV4, ETHERTYPE_IPV6, TCP = 0x0800, 0x86DD, 6
 SYN, ACK = 0x02, 0x10
@@ -73,6 +73,8 @@ def steps(path, service_port, uploads=False):
     found = []
     for time, mac, to_client, client, seq, ack, flags, length in segments(path, service_port):
         if not to_client:
+            if length and not uploads:
+                found.append(Step(time, 0, None, client))
             continue
         if flags & SYN:
             # A new connection may use an old port again.
@@ -89,12 +91,14 @@ def steps(path, service_port, uploads=False):
 
 def waits(found, moment):
     """How long each connection that was busy at a moment waited then: a sorted list of
-    (seconds, from when)."""
+    (seconds, from when). What was idle, until its client asked again, did not wait."""
     before, after = {}, {}
     for step in found:
         if step.time <= moment:
             before[step.client] = step.time
-        else:
+        elif step.count:
             after.setdefault(step.client, step.time)
+        elif step.client not in after:
+            before.pop(step.client, None)
     return sorted((after[client] - begin, begin) for client, begin in before.items()
                   if client in after)

@@ -32,7 +32,7 @@ fi
 
 # The kernel's root file system is this one; its first process is ours.
 code=0
-timeout --kill-after=5 120 "$uml/linux" mem=256M ncpus=2 root=/dev/root rootfstype=hostfs rw \
+timeout --kill-after=5 120 "$uml/linux" mem=256M seccomp=on ncpus=2 root=/dev/root rootfstype=hostfs rw \
 	init="$here/init" MODULE="$work/module/tcp_failover.ko" \
 	<"/dev/null" >"$out/log" 2>&1 || code=$?
 # The kernel's time stamps would hide the KTAP.

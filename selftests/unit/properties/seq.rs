@@ -29,21 +29,6 @@ fn an_offset_comes_back_from_any_place_nearby() {
 }
 
 #[test]
-fn order_is_that_of_the_offsets() {
-    holds(
-        (any::<u32>(), 0..1_u64 << 62, 1..HALF),
-        |(isn, offset, distance)| {
-            let isn = Seq::new(isn);
-            let (a, b) = (isn.at(offset), isn.at(offset + distance));
-            prop_assert!(a.before(b));
-            prop_assert!(!b.before(a));
-            prop_assert!(!a.before(a));
-            Ok(())
-        },
-    );
-}
-
-#[test]
 fn no_number_has_an_offset_before_the_stream() {
     holds(
         (any::<u32>(), any::<u32>(), any::<u64>()),
