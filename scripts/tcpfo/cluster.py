@@ -53,6 +53,7 @@ class Node:
         self.name = guest.name
         self.host = host
         self.mac = mac_address
+        self.mac_bytes = bytes.fromhex(mac_address.replace(":", ""))
         self.alive = True
 
     def configure_network(self):

@@ -138,8 +138,8 @@ class Run:
         cluster.start_capture()
         clock = Clock(cluster.client)
         half = self.workload.start()
-        half.wait(TRANSFER_SECONDS)
         self.save("counters-a-before", cluster.a.counters())
+        half.wait(TRANSFER_SECONDS)
         self.crashed = cluster.crash(cluster.a)
         self.events.add(self.crashed, "node a", "killed by a kernel panic (sysrq c)")
         say("   half-way: node a is dead")
@@ -168,7 +168,7 @@ class Run:
             return None
         report = json.loads(done.stdout)
         breaches = [breach["kind"] for breach in report["breaches"]]
-        kinds = ", ".join(f"{kind} {breaches.count(kind)}x" for kind in sorted(set(breaches)))
+        kinds = ", ".join(f"{breaches.count(kind)} {kind}" for kind in sorted(set(breaches)))
         outcome.add("the client's capture: no RST, no byte from two speakers, nothing taken back",
                     not breaches, kinds or f"{report['packets']} packets")
         moved = report["total"]["taken_over"]
@@ -186,8 +186,7 @@ class Run:
                  for step in progress.steps(capture, 80, self.workload.uploads)]
         if not found or report is None:
             return
-        names = {bytes.fromhex(node.mac.replace(":", "")): node.name
-                 for node in self.cluster.nodes}
+        names = {node.mac_bytes: node.name for node in self.cluster.nodes}
         new = [step for step in found if step.count]
         zero = new[0].time
         curves, marks, total = {}, [(self.crashed - zero, "node a killed")], 0
@@ -201,7 +200,7 @@ class Run:
             marks.append((resumed.time - zero, "node b goes on"))
         self.events.add(new[-1].time, "client", f"last {what}: done")
         self.gap = report["total"]["ack_gap" if self.workload.uploads else "payload_gap"]
-        self.waits = progress.waits(found, self.crashed)
+        self.waits = progress.waits(found, self.cluster.a.mac_bytes)
         shaded = (0, 0)
         if self.waits:
             wait, begin = self.waits[-1]

@@ -89,16 +89,17 @@ def steps(path, service_port, uploads=False):
     return found
 
 
-def waits(found, moment):
-    """How long each connection that was busy at a moment waited then: a sorted list of
-    (seconds, from when). What was idle, until its client asked again, did not wait."""
-    before, after = {}, {}
+def waits(found, dead):
+    """How long the connections that changed their node waited: a sorted list of (seconds, from
+    when). `dead` is the MAC of the node that died. What was idle then, and asked only when
+    the other node was already serving, has not waited."""
+    resumed = min((step.time for step in found if step.count and step.node != dead), default=None)
+    begun, waited = {}, []
     for step in found:
-        if step.time <= moment:
-            before[step.client] = step.time
-        elif step.count:
-            after.setdefault(step.client, step.time)
-        elif step.client not in after:
-            before.pop(step.client, None)
-    return sorted((after[client] - begin, begin) for client, begin in before.items()
-                  if client in after)
+        if step.count and step.node != dead:
+            begin = begun.pop(step.client, None)
+            if begin is not None and begin <= resumed:
+                waited.append((step.time - begin, begin))
+        elif step.node == dead or step.client in begun:
+            begun[step.client] = step.time
+    return sorted(waited)
