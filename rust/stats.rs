@@ -60,9 +60,10 @@ counters! {
     acks_clamped,
     /// Segments of restored connections that were absorbed after a takeover.
     absorbed_segments,
-    /// Acknowledgements that were dropped because they said nothing new once set back.
-    acks_absorbed,
-    /// Acknowledgements that were sent when the backup confirmed.
+    /// Acknowledgements that were kept as they would have said nothing new if set back, and last
+    /// segments that were kept with them.
+    acks_kept,
+    /// Segments that were sent, kept ones or new ones, when the backup confirmed.
     acks_released,
     /// Packets of others that claimed an address of ours.
     address_conflicts,

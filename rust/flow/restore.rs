@@ -17,7 +17,10 @@
 //!
 //! Offsets are those of [`crate::wire::seq`].
 
-use super::tracker::Piece;
+use super::tracker::{
+    first_edge,
+    Piece, //
+};
 use crate::wire::{
     record::Open,
     segment::{
@@ -119,7 +122,7 @@ impl Restore {
             fed: 1,
             taken: 1,
             edge: 1,
-            old_edge: old_edge.max(1 + u64::from(open.window.get())),
+            old_edge: old_edge.max(first_edge(open.window.get())),
             sent: 1,
             told: 1,
             client: None,
@@ -263,7 +266,7 @@ impl Restore {
         // CAST: `usize` has 64 bits at most.
         let end = offset + len as u64 + u64::from(header.has(flags::FIN));
         if end == offset {
-            return (self.bare(), None);
+            return (self.bare(held), None);
         }
         let Some(client) = self.client else {
             // It comes again when the client's position is known.
@@ -308,20 +311,20 @@ impl Restore {
     ///
     /// A segment from before the window is answered by every TCP with what it expects next
     /// (RFC 9293, section 3.10.7.4), and one without bytes cannot do harm.
-    fn bare(&self) -> Child {
+    fn bare(&self, held: u64) -> Child {
         if self.phase != Phase::Probe {
             return Child::Absorb;
         }
         Child::Rewrite {
             seq: self.iss,
-            ack: self.irs.at(self.taken),
-            window: self.window(self.taken),
+            ack: self.irs.at(held),
+            window: self.window(held),
         }
     }
 
     /// A segment of the child with bytes that the client lacks.
     fn pass(&self, seq: Seq, held: u64) -> Child {
-        if self.taken >= held {
+        if self.taken >= held && self.edge >= self.old_edge {
             return Child::Pass;
         }
         Child::Rewrite {
@@ -359,14 +362,23 @@ impl Restore {
         self.taken.wrapping_add(self.told)
     }
 
-    /// Splices client and child if both have caught up; `held` is the end of the input that is
-    /// held. Returns whether they are.
-    pub(crate) fn splice(&mut self, held: u64) -> bool {
-        let level = self.taken >= held && self.client.is_some_and(|c| c.ack <= self.told);
-        if self.phase == Phase::CatchUp && level {
-            self.phase = Phase::Done;
-        }
-        self.phase == Phase::Done
+    /// Returns whether client and child have both caught up, and can be spliced; `held` is the end
+    /// of the input that is held.
+    pub(crate) fn is_level(&self, held: u64) -> bool {
+        let told = self.client.is_some_and(|c| c.ack <= self.told);
+        self.phase == Phase::CatchUp && self.taken >= held && told
+    }
+
+    /// Splices client and child, which have to be level, and whose child has to be given
+    /// [`Self::right_edge`].
+    pub(crate) fn splice(&mut self) {
+        self.phase = Phase::Done;
+    }
+
+    /// Returns the sequence number of the right edge that the child has to go on with.
+    pub(crate) fn right_edge(&self) -> Seq {
+        let widest = u64::from(u16::MAX) << self.service_wscale;
+        self.irs.at(self.old_edge.min(self.taken + widest))
     }
 }
 
@@ -419,6 +431,18 @@ mod tests {
         }
     }
 
+    /// Whether a segment of the child passes that begins at `seq`, acknowledging `ack` and offering
+    /// what the old node may have offered.
+    fn passes(verdict: Child, seq: u64, ack: u64) -> bool {
+        let window = ((first_edge(65535) - ack) >> 7) as u16;
+        verdict
+            == Child::Rewrite {
+                seq: ISS.at(seq),
+                ack: IRS.at(ack),
+                window,
+            }
+    }
+
     #[test]
     fn a_download_is_absorbed_up_to_the_clients_position_and_then_passes() {
         let mut m = probing();
@@ -445,18 +469,17 @@ mod tests {
                 })
             )
         );
-        assert!(!m.splice(held));
+        assert!(!m.is_level(held));
+        let (verdict, tell) = m.from_child(&child(3001, 101), 3000, held);
+        assert!(passes(verdict, 3001, held));
         assert_eq!(
-            m.from_child(&child(3001, 101), 3000, held),
-            (
-                Child::Pass,
-                Some(Tell {
-                    ack: 5001,
-                    window: 30
-                })
-            )
+            tell,
+            Some(Tell {
+                ack: 5001,
+                window: 30
+            })
         );
-        assert!(m.splice(held));
+        assert!(m.is_level(held));
         assert_eq!(m.absorbed(), 5000);
     }
 
@@ -465,8 +488,8 @@ mod tests {
         let mut m = probing();
         assert_eq!(m.from_child(&child(1, 1), 100, 1), (Child::Absorb, None));
         m.from_client(&client(1, 1, 30), 0, 1);
-        assert_eq!(m.from_child(&child(1, 1), 100, 1).0, Child::Pass);
-        assert!(m.splice(1));
+        assert!(passes(m.from_child(&child(1, 1), 100, 1).0, 1, 1));
+        assert!(m.is_level(1));
     }
 
     #[test]
@@ -495,7 +518,7 @@ mod tests {
         let (verdict, _) = m.from_child(&child(1, 1000), 10, held);
         assert!(matches!(verdict, Child::Rewrite { seq, ack, .. }
             if seq == ISS.at(1) && ack == IRS.at(held)));
-        assert!(!m.splice(held));
+        assert!(!m.is_level(held));
         // It gets lost on the way, and is fed again.
         m.feed_again();
         assert_eq!(m.appetite(held).unwrap().0, 1000);
@@ -534,7 +557,7 @@ mod tests {
                 })
             )
         );
-        assert!(m.splice(1));
+        assert!(m.is_level(1));
     }
 
     #[test]

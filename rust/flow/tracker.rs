@@ -7,7 +7,12 @@
 //! backup holds it. An acknowledgement that is ahead of the backup is set back to what the backup
 //! has confirmed, with the window made larger by the difference, so that the right edge of the
 //! offered window stays where it was (RFC 9293, section 3.8.6.2.1: it must not shrink). The
-//! service's data is never held back.
+//! service's data is never held back, but for what comes with its FIN: once the client has
+//! acknowledged that, there may be no socket any more that could send the newer acknowledgement.
+//!
+//! The right edge itself is committed too. The backup is told an edge somewhat beyond the one that
+//! is being offered, and no more than what it has confirmed to know of is ever offered: so whoever
+//! takes over knows how much the client may have been promised.
 
 use crate::wire::{
     segment::{
@@ -59,16 +64,40 @@ pub(crate) enum Outbound {
         /// The window, scaled, as it stands in the header.
         window: u16,
     },
-    /// It says nothing yet: drop it. Its acknowledgement follows upon [`Tracker::confirm`].
+    /// It says nothing yet, or must not be the last word: keep it in place of what was kept before,
+    /// until [`Tracker::confirm`] releases it.
+    Keep,
+    /// Something that says as much is being kept: drop it.
     Absorb,
+}
+
+/// What [`Tracker::confirm`] allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Nothing is waiting for it.
+    Nothing,
+    /// What was kept may be sent as it is.
+    Kept,
+    /// The socket may acknowledge more than it could, but not yet all it wants to.
+    Partly,
+}
+
+/// How much further than what is offered the edge that the backup is told reaches, in bytes, beside
+/// the window itself: the window may as much as double before the next record.
+const EDGE_SLACK: u64 = 256 << 10;
+
+/// Returns the right edge that both nodes know of from the start, given what the SYN-ACK offers in
+/// bytes.
+pub(crate) fn first_edge(window: u32) -> u64 {
+    1 + u64::from(window) + EDGE_SLACK
 }
 
 /// A protected connection on its primary.
 ///
 /// # Invariants
 ///
-/// `confirmed <= logged <= reached`, and `acked <= confirmed` for as long as the connection is
-/// protected.
+/// `confirmed <= logged <= reached`, and `acked <= confirmed` and `sent_edge <= known_edge`, but for
+/// the rounding of windows, for as long as the connection is protected.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tracker {
     irs: Seq,
@@ -86,6 +115,14 @@ pub(crate) struct Tracker {
     /// The right edge that the socket has offered, and the one that has left.
     offered_edge: u64,
     sent_edge: u64,
+    /// The right edge that the backup knows of.
+    known_edge: u64,
+    /// The right edge that it was told last, and will know of when it has confirmed all offsets
+    /// below `told_with`.
+    told_edge: u64,
+    told_with: u64,
+    /// The acknowledgement of the segment that is being kept, and whether that has the FIN.
+    kept: Option<(u64, bool)>,
 }
 
 impl Tracker {
@@ -95,6 +132,7 @@ impl Tracker {
     /// follow, 0 to 14.
     pub(crate) fn new(irs: Seq, wscale: u8, window: u32) -> Self {
         let edge = 1 + u64::from(window);
+        let known_edge = first_edge(window);
         Self {
             irs,
             wscale,
@@ -105,6 +143,10 @@ impl Tracker {
             wanted: 0,
             offered_edge: edge,
             sent_edge: edge,
+            known_edge,
+            told_edge: known_edge,
+            told_with: 0,
+            kept: None,
         }
     }
 
@@ -113,9 +155,16 @@ impl Tracker {
         self.irs.raw()
     }
 
-    /// Returns the right edge that the client knows of.
-    pub(crate) fn right_edge(&self) -> u64 {
-        self.sent_edge
+    /// Returns the right edge that the backup is to be told with `piece`.
+    pub(crate) fn edge_to_tell(&mut self, piece: &Piece) -> u64 {
+        // One at a time: otherwise it would never be known, as each piece would change it.
+        if self.told_with <= self.confirmed {
+            let window = self.offered_edge.saturating_sub(self.wanted);
+            let edge = self.offered_edge + window + EDGE_SLACK;
+            self.told_edge = self.told_edge.max(edge);
+            self.told_with = piece.end();
+        }
+        self.told_edge
     }
 
     /// Looks at a segment of the client with `len` bytes of payload.
@@ -166,28 +215,42 @@ impl Tracker {
         let Some(ack) = self.acknowledged(header) else {
             return Outbound::Pass;
         };
-        let edge = ack + (u64::from(header.window) << self.wscale);
+        let offered = ack + (u64::from(header.window) << self.wscale);
         self.wanted = self.wanted.max(ack);
-        self.offered_edge = self.offered_edge.max(edge);
-        if ack <= self.confirmed {
-            self.acked = self.acked.max(ack);
-            self.sent_edge = self.sent_edge.max(edge);
+        self.offered_edge = self.offered_edge.max(offered);
+        let edge = offered.min(self.known_edge.max(self.sent_edge));
+        if ack <= self.confirmed && edge == offered {
+            self.sent(ack, edge);
             return Outbound::Pass;
         }
-        let bare = len == 0 && !header.any(flags::SYN | flags::FIN | flags::RST);
-        let says_nothing = self.confirmed == self.acked && edge <= self.sent_edge;
-        if bare && says_nothing && !has_sack {
-            return Outbound::Absorb;
+        let fin = header.has(flags::FIN);
+        if ack > self.confirmed && fin {
+            return self.keep(ack, true);
         }
-        let window = self.window_to(edge);
-        self.acked = self.acked.max(self.confirmed);
-        self.sent_edge = self
-            .sent_edge
-            .max(self.confirmed + (u64::from(window) << self.wscale));
+        let says_nothing = self.confirmed == self.acked && edge <= self.sent_edge;
+        if ack > self.confirmed && len == 0 && says_nothing && !has_sack {
+            return self.keep(ack, false);
+        }
+        let ack = ack.min(self.confirmed);
+        let window = self.window_to(ack, edge);
+        self.sent(ack, ack + (u64::from(window) << self.wscale));
         Outbound::Clamp {
-            ack: self.irs.at(self.confirmed),
+            ack: self.irs.at(ack),
             window,
         }
+    }
+
+    fn sent(&mut self, ack: u64, edge: u64) {
+        self.acked = self.acked.max(ack);
+        self.sent_edge = self.sent_edge.max(edge);
+    }
+
+    fn keep(&mut self, ack: u64, fin: bool) -> Outbound {
+        if !fin && self.kept.is_some_and(|(_, has_fin)| has_fin) {
+            return Outbound::Absorb;
+        }
+        self.kept = Some((ack, fin));
+        Outbound::Keep
     }
 
     /// Looks at a segment of the service that may leave as it is because nothing protects the
@@ -201,15 +264,31 @@ impl Tracker {
 
     /// Takes note that the backup holds all offsets below `upto`.
     ///
-    /// Returns whether an acknowledgement that was held back may now be sent, or [`None`] if the
-    /// backup claims what was never sent to it.
-    pub(crate) fn confirm(&mut self, upto: u64) -> Option<bool> {
+    /// Returns what may now be sent, or [`None`] if the backup claims what was never sent to it.
+    pub(crate) fn confirm(&mut self, upto: u64) -> Option<Release> {
         if upto > self.reached {
             return None;
         }
         self.confirmed = self.confirmed.max(upto);
         self.logged = self.logged.max(upto);
-        Some(self.wanted > self.acked && self.confirmed > self.acked)
+        if self.told_with <= self.confirmed {
+            self.known_edge = self.told_edge;
+        }
+        Some(self.release())
+    }
+
+    fn release(&mut self) -> Release {
+        if let Some((ack, _)) = self.kept.filter(|&(ack, _)| ack <= self.confirmed) {
+            self.kept = None;
+            // Its window stands as it was offered, which says no more than the backup knows.
+            self.sent(ack, self.sent_edge);
+            return Release::Kept;
+        }
+        if self.wanted > self.acked && self.confirmed > self.acked {
+            Release::Partly
+        } else {
+            Release::Nothing
+        }
     }
 
     /// Returns whether an acknowledgement is being held back.
@@ -224,16 +303,16 @@ impl Tracker {
         header.ack.offset(self.irs, self.wanted)
     }
 
-    /// Returns the window that, from what is confirmed, reaches as far as `edge`.
+    /// Returns the window that, from `ack`, reaches as far as `edge`.
     ///
     /// A scaled window cannot name every edge. It is rounded down, except where that would take
     /// back what the client has been offered; then it is rounded up, to at most one unit more than
     /// the socket has offered.
-    fn window_to(&self, edge: u64) -> u16 {
+    fn window_to(&self, ack: u64, edge: u64) -> u16 {
         let unit_less_one = (1u64 << self.wscale) - 1;
-        let down = edge.saturating_sub(self.confirmed) >> self.wscale;
+        let down = edge.saturating_sub(ack) >> self.wscale;
         let kept = self.sent_edge.min(self.offered_edge);
-        let up = (kept.saturating_sub(self.confirmed) + unit_less_one) >> self.wscale;
+        let up = (kept.saturating_sub(ack) + unit_less_one) >> self.wscale;
         u16::try_from(down.max(up)).unwrap_or(u16::MAX)
     }
 }
@@ -249,7 +328,7 @@ mod tests {
     /// A tracker just behind the handshake.
     fn open() -> Tracker {
         let mut tracker = Tracker::new(IRS, WSCALE, 65535);
-        assert_eq!(tracker.confirm(1), Some(false));
+        assert_eq!(tracker.confirm(1), Some(Release::Nothing));
         tracker
     }
 
@@ -342,18 +421,18 @@ mod tests {
         let left = 1 + (u64::from(window) << WSCALE);
         assert!(left <= edge && left + (1 << WSCALE) > edge);
         assert!(t.holds_back());
-        // The same once more says nothing.
+        // What fits into the window's unit says nothing more.
         assert_eq!(
-            t.outbound(&from_service(1001, 600), 0, false),
-            Outbound::Clamp { ack, window }
+            t.outbound(&from_service(1001, 599), 0, false),
+            Outbound::Keep
         );
-        assert_eq!(t.confirm(1001), Some(true));
+        assert_eq!(t.confirm(1001), Some(Release::Kept));
         assert_eq!(
             t.outbound(&from_service(1001, 600), 0, false),
             Outbound::Pass
         );
         assert!(!t.holds_back());
-        assert_eq!(t.confirm(1001), Some(false));
+        assert_eq!(t.confirm(1001), Some(Release::Nothing));
     }
 
     #[test]
@@ -364,7 +443,7 @@ mod tests {
         log(&mut t, 1, 128, 0);
         assert_eq!(
             t.outbound(&from_service(129, 511), 0, false),
-            Outbound::Absorb
+            Outbound::Keep
         );
         // Data goes out all the same, and a selective acknowledgement has news.
         assert!(matches!(
@@ -380,7 +459,7 @@ mod tests {
     #[test]
     fn the_right_edge_never_shrinks() {
         let mut t = open();
-        let mut edge = t.right_edge();
+        let mut edge = t.sent_edge;
         let mut offset = 1;
         for len in [1, 127, 128, 129, 1000, 1448, 37] {
             log(&mut t, offset, len, 0);
@@ -389,7 +468,7 @@ mod tests {
                 let (ack, window) = match t.outbound(&from_service(offset, window), 5, false) {
                     Outbound::Clamp { ack, window } => (ack, window),
                     Outbound::Pass => (IRS.at(offset), window),
-                    Outbound::Absorb => continue,
+                    Outbound::Keep | Outbound::Absorb => continue,
                 };
                 let now = ack.offset(IRS, offset).unwrap() + (u64::from(window) << WSCALE);
                 assert!(now >= edge.min(t.offered_edge), "{now} after {edge}");
@@ -398,6 +477,43 @@ mod tests {
             }
             t.confirm(offset - 1).unwrap();
         }
+    }
+
+    #[test]
+    fn no_more_is_offered_than_the_backup_knows_of() {
+        let mut t = open();
+        let known = first_edge(65535);
+        let Outbound::Clamp { ack, window } = t.outbound(&from_service(1, 65535), 10, false) else {
+            panic!("not clamped");
+        };
+        assert_eq!((ack, u64::from(window)), (IRS.at(1), (known - 1) >> WSCALE));
+        // A piece takes a larger edge along, and the next one the same until it is confirmed.
+        let piece = log(&mut t, 1, 10, 0).unwrap();
+        let edge = t.edge_to_tell(&piece);
+        assert!(edge > 65535 << WSCALE);
+        let next = log(&mut t, 11, 10, 0).unwrap();
+        assert_eq!(t.edge_to_tell(&next), edge);
+        t.confirm(11).unwrap();
+        assert_eq!(
+            t.outbound(&from_service(11, 65535), 10, false),
+            Outbound::Pass
+        );
+    }
+
+    #[test]
+    fn the_services_fin_waits_with_what_it_acknowledges() {
+        let mut t = open();
+        assert_eq!(t.outbound(&from_service(1, 500), 0, false), Outbound::Pass);
+        log(&mut t, 1, 10, flags::FIN);
+        let mut last = from_service(12, 500);
+        last.flags |= flags::FIN;
+        assert_eq!(t.outbound(&last, 100, false), Outbound::Keep);
+        assert_eq!(
+            t.outbound(&from_service(12, 500), 0, false),
+            Outbound::Absorb
+        );
+        assert_eq!(t.confirm(12), Some(Release::Kept));
+        assert_eq!(t.outbound(&last, 100, false), Outbound::Pass);
     }
 
     #[test]

@@ -33,31 +33,49 @@ void tcpfo_helper_sock_set_timeouts(struct socket *sock, unsigned int receive, u
 	WRITE_ONCE(sock->sk->sk_sndtimeo, msecs_to_jiffies(send));
 }
 
-/**
- * tcpfo_helper_tcp_send_ack - make a TCP socket send an acknowledgement now
- * @sk: a full TCP socket that the caller holds a reference of
- *
- * Context: may sleep.
- */
-void tcpfo_helper_tcp_send_ack(struct sock *sk)
+void tcpfo_helper_lock_sock(struct sock *sk)
 {
 	lock_sock(sk);
-	if (sk->sk_state != TCP_CLOSE && sk->sk_state != TCP_LISTEN)
-		__tcp_send_ack(sk, tcp_sk(sk)->rcv_nxt, 0);
+}
+
+void tcpfo_helper_release_sock(struct sock *sk)
+{
 	release_sock(sk);
 }
 
+/* To be called with the socket locked. */
+void tcpfo_helper_tcp_send_ack(struct sock *sk)
+{
+	__tcp_send_ack(sk, tcp_sk(sk)->rcv_nxt, 0);
+}
+
 /**
- * tcpfo_helper_tcp_splice - set what a socket is to go on with when its client takes over
+ * tcpfo_helper_tcp_limit_cwnd - set the congestion window, unless it is smaller
  * @sk: a full TCP socket, locked by the caller or by the stack below which it runs
- * @cwnd: the congestion window to start from, in segments
- *
- * Catching up has taught the socket a congestion window of a network that is not there.
+ * @cwnd: the congestion window, in segments
  */
-void tcpfo_helper_tcp_splice(struct sock *sk, u32 cwnd)
+void tcpfo_helper_tcp_limit_cwnd(struct sock *sk, u32 cwnd)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
 	if (tcp_snd_cwnd(tp) > cwnd)
 		tcp_snd_cwnd_set(tp, cwnd);
+}
+
+/**
+ * tcpfo_helper_tcp_extend_window - offer a window at least as far as an edge
+ * @sk: a full TCP socket, locked by the caller
+ * @edge: the sequence number behind the window
+ *
+ * tcp_select_window() does not take back what was offered, and tcp_sequence() accepts it.
+ */
+void tcpfo_helper_tcp_extend_window(struct sock *sk, u32 edge)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	if (!after(edge, tp->rcv_wup + tp->rcv_wnd))
+		return;
+	tp->rcv_wup = tp->rcv_nxt;
+	tp->rcv_wnd = edge - tp->rcv_nxt;
+	tcp_update_max_rcv_wnd_seq(tp);
 }

@@ -9,6 +9,7 @@ use crate::{
         Inbound,
         Outbound,
         Piece,
+        Release,
         Tracker, //
     },
     kapi::{
@@ -48,8 +49,8 @@ pub(crate) struct Tracked {
     tracker: Tracker,
     /// The session in which it was opened: in another one the backup knows nothing of it.
     session: u32,
-    /// The SYN-ACK, until the backup knows of the connection.
-    syn_ack: Option<Held>,
+    /// What waits for the backup: the SYN-ACK, an acknowledgement, or the last segment.
+    kept: Option<Held>,
     /// Whether the backup knows of the connection.
     is_open: bool,
 }
@@ -108,7 +109,7 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     let tracked = Tracked {
         tracker: Tracker::new(Seq::new(request.irs), request.wscale, request.window),
         session: service.node.channel.session(),
-        syn_ack: None,
+        kept: None,
         is_open: false,
     };
     let Ok(flow) = service.add(&key, FlowState::Tracked(tracked)) else {
@@ -126,7 +127,7 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     }
     let (held, verdict) = segment.packet.keep();
     if let FlowState::Tracked(tracked) = &mut *state {
-        tracked.syn_ack = Some(held);
+        tracked.kept = Some(held);
     }
     drop(state);
     service.node.stats.synacks_held.inc();
@@ -188,10 +189,11 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
 fn log(
     service: &Service,
     key: &Key,
-    tracked: &Tracked,
+    tracked: &mut Tracked,
     segment: &Segment<'_>,
     piece: &Piece,
 ) -> Result {
+    let right_edge = tracked.tracker.edge_to_tell(piece);
     let mut done = 0;
     loop {
         let len = (piece.len - done).min(record::MAX_DATA);
@@ -203,7 +205,7 @@ fn log(
             reserved: [0; 3],
             // CAST: Widening.
             offset: (piece.offset + done as u64).into(),
-            right_edge: tracked.tracker.right_edge().into(),
+            right_edge: right_edge.into(),
         };
         let payload = Payload {
             skb: &segment.packet,
@@ -238,13 +240,18 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
     let verdict = tracked
         .tracker
         .outbound(&segment.header, segment.len, has_sack);
+    if verdict == Outbound::Keep {
+        service.node.stats.acks_kept.inc();
+        let (held, verdict) = segment.packet.keep();
+        let replaced = tracked.kept.replace(held);
+        drop(state);
+        drop(replaced);
+        return verdict;
+    }
     drop(state);
     match verdict {
         Outbound::Pass => segment.packet.accept(),
-        Outbound::Absorb => {
-            service.node.stats.acks_absorbed.inc();
-            segment.packet.absorb()
-        }
+        Outbound::Keep | Outbound::Absorb => segment.packet.absorb(),
         Outbound::Clamp { ack, window } => {
             // A segment that cannot be rewritten must not leave; TCP sends it again.
             if rewrite_ack(&mut segment, ack, window).is_err() {
@@ -297,10 +304,15 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
         return Ok(());
     }
     let release = tracked.tracker.confirm(upto).ok_or(WireError::BadValue)?;
+    let opened = !tracked.is_open;
     tracked.is_open = true;
     let leftover = Leftover {
-        syn_ack: tracked.syn_ack.take(),
-        ack: release,
+        kept: if opened || release == Release::Kept {
+            tracked.kept.take()
+        } else {
+            None
+        },
+        ack: release == Release::Partly,
     };
     drop(state);
     leftover.finish(service, &flow);
@@ -309,7 +321,7 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
 
 /// What a connection has held back.
 struct Leftover {
-    syn_ack: Option<Held>,
+    kept: Option<Held>,
     /// Whether an acknowledgement is owed.
     ack: bool,
 }
@@ -318,15 +330,19 @@ impl Leftover {
     /// Sends what may be sent from within a hook. The owed acknowledgement goes with whatever the
     /// socket sends next, and at the latest when the client asks for it by sending again.
     fn send(self, service: &Service) {
-        if let Some(syn_ack) = self.syn_ack {
-            syn_ack.send(&service.node.net);
+        if let Some(kept) = self.kept {
+            kept.send(&service.node.net);
         }
     }
 
     /// Sends everything. May sleep.
     fn finish(self, service: &Service, flow: &Flow) {
+        service
+            .node
+            .stats
+            .acks_released
+            .add(u64::from(self.ack || self.kept.is_some()));
         if self.ack {
-            service.node.stats.acks_released.inc();
             if let Some(socket) = service.socket_of(&flow.key) {
                 socket.send_ack();
             }
@@ -338,12 +354,12 @@ impl Leftover {
 /// Ends the protection of a connection, and returns what it has held back.
 fn give_up(service: &Service, state: &mut FlowState) -> Leftover {
     let mut leftover = Leftover {
-        syn_ack: None,
+        kept: None,
         ack: false,
     };
     if let FlowState::Tracked(tracked) = state {
-        leftover.syn_ack = tracked.syn_ack.take();
-        leftover.ack = tracked.tracker.holds_back();
+        leftover.kept = tracked.kept.take();
+        leftover.ack = leftover.kept.is_none() && tracked.tracker.holds_back();
         *state = FlowState::Unprotected;
         service.count_unprotected();
     }

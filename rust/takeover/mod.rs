@@ -28,6 +28,7 @@ use crate::{
         net::{
             netfilter::Verdict,
             tcp::{
+                Locked,
                 Request,
                 RequestFields,
                 Sender, //
@@ -214,10 +215,7 @@ pub(crate) fn advance(service: &Service) -> u64 {
                 under_way += 1;
                 true
             }
-            Turn::Done => {
-                finish(service, flow);
-                false
-            }
+            Turn::Done => false,
             Turn::Failed => {
                 fail(service, flow);
                 false
@@ -234,20 +232,41 @@ pub(crate) fn advance(service: &Service) -> u64 {
     next
 }
 
-/// Client and child are spliced: the connection is an ordinary one of this node.
-fn finish(service: &Service, flow: &FlowRef) {
-    if let FlowState::Restoring(restoring) = &*flow.state.lock() {
-        let absorbed = restoring.machine.absorbed();
+/// Splices client and child, if they are still level: the connection is an ordinary one of this
+/// node from then on. Returns whether it is.
+fn splice(service: &Service, flow: &FlowRef) -> bool {
+    let Some(socket) = service.socket_of(&flow.key) else {
+        return false;
+    };
+    let spliced = socket.with_lock(|socket| {
+        // With the socket locked nothing leaves it in between.
+        let Some(absorbed) = splice_locked(flow, socket) else {
+            return false;
+        };
         service.node.stats.bytes_absorbed.add(absorbed);
+        service.node.stats.connections_restored.inc();
         service.report.restored(absorbed);
-    }
-    service.node.stats.connections_restored.inc();
-    service.forget(flow);
-    // What the client sent in vain meanwhile it sends again only when its timer says so, unless it
-    // hears how far its node has come.
-    if let Some(socket) = service.socket_of(&flow.key) {
+        service.forget(flow);
+        // What the client has sent in vain it sends again only when its timer says so, unless it
+        // hears how far its node has come.
         socket.send_ack();
+        true
+    });
+    spliced.unwrap_or(false)
+}
+
+/// Splices if client and child are level, and returns how many bytes were absorbed.
+fn splice_locked(flow: &FlowRef, socket: &Locked) -> Option<u64> {
+    let mut state = flow.state.lock();
+    let FlowState::Restoring(restoring) = &mut *state else {
+        return None;
+    };
+    if !restoring.machine.is_level(restoring.input.end()) {
+        return None;
     }
+    socket.extend_window(restoring.machine.right_edge().raw());
+    restoring.machine.splice();
+    Some(restoring.machine.absorbed())
 }
 
 /// The connection cannot be carried on: reset it, where the client can see it.
@@ -269,9 +288,10 @@ enum Step {
     FindChild(Injection),
     /// Have the child ask the client where it is.
     Ask(u64),
+    /// Splice client and child.
+    Splice(u64),
     /// Nothing before then.
     Wait(u64),
-    Done,
     Failed,
 }
 
@@ -303,7 +323,8 @@ fn turn(service: &Service, flow: &FlowRef) -> Turn {
                 return Turn::Again(again_ms);
             }
             Step::Wait(until_ms) => return Turn::Again(until_ms),
-            Step::Done => return Turn::Done,
+            Step::Splice(again_ms) if !splice(service, flow) => return Turn::Again(again_ms),
+            Step::Splice(_) => return Turn::Done,
             Step::Failed => return Turn::Failed,
         }
     }
@@ -321,7 +342,7 @@ fn step(service: &Service, flow: &FlowRef, now_ms: u64) -> Step {
     let FlowState::Restoring(restoring) = &mut *state else {
         return Step::Failed;
     };
-    if restoring.machine.phase() != Phase::Done && now_ms >= restoring.deadline_ms {
+    if now_ms >= restoring.deadline_ms {
         return Step::Failed;
     }
     restoring.step(now_ms)
@@ -341,7 +362,8 @@ fn begin(service: &Service, state: &mut FlowState, now_ms: u64) -> Result {
 impl Restoring {
     fn step(&mut self, now_ms: u64) -> Step {
         match self.machine.phase() {
-            Phase::Done => Step::Done,
+            // Only the director splices, and it forgets the connection with it.
+            Phase::Done => Step::Failed,
             Phase::CatchUp => self.catch_up(now_ms),
             _ if now_ms < self.retry_ms => Step::Wait(self.retry_ms),
             Phase::Embryo => {
@@ -362,8 +384,8 @@ impl Restoring {
     /// Feeds the child, and sees whether it has caught up.
     fn catch_up(&mut self, now_ms: u64) -> Step {
         let held = self.input.end();
-        if self.machine.splice(held) {
-            return Step::Done;
+        if self.machine.is_level(held) {
+            return Step::Splice(now_ms + RETRY_MS);
         }
         if self.progress != self.machine.progress() {
             self.progress = self.machine.progress();
@@ -476,14 +498,10 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
         .machine
         .from_child(&segment.header, segment.len, held);
     let injection = tell.map(|tell| restoring.injection(tell.ack, tell.window));
-    let spliced = restoring.machine.splice(held);
-    let busy = spliced || restoring.machine.appetite(held).is_some();
+    let busy = restoring.machine.is_level(held) || restoring.machine.appetite(held).is_some();
     drop(state);
     if let Some(injection) = injection {
         injection.receive_later(service, &flow.key);
-    }
-    if spliced {
-        service.report.spliced();
     }
     if busy {
         service.node.desk.ring();

@@ -96,18 +96,14 @@ impl Report {
         self.stamp(&self.last_socket_us);
     }
 
-    /// A connection is spliced.
-    pub(super) fn spliced(&self) {
+    /// A connection is spliced, and `absorbed` bytes of it were absorbed.
+    pub(super) fn restored(&self, absorbed: u64) {
+        self.restored.add(1, Relaxed);
+        self.bytes_absorbed.add(absorbed, Relaxed);
         if self.first_splice_us.load(Relaxed) == 0 {
             self.stamp(&self.first_splice_us);
         }
         self.stamp(&self.last_splice_us);
-    }
-
-    /// A connection has been carried on, and `absorbed` bytes of it were absorbed.
-    pub(super) fn restored(&self, absorbed: u64) {
-        self.restored.add(1, Relaxed);
-        self.bytes_absorbed.add(absorbed, Relaxed);
     }
 
     /// A connection could not be carried on.

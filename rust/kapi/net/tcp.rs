@@ -105,10 +105,28 @@ impl Sock {
 
     /// Makes the socket send an acknowledgement. May sleep.
     pub(crate) fn send_ack(&self) {
-        if self.is_connected() {
-            // SAFETY: It is a full socket, and we hold a reference.
-            unsafe { bindings::tcp_send_ack(self.0.as_ptr()) };
+        self.with_lock(|socket| socket.send_ack());
+    }
+
+    /// Runs `f` with the socket locked if it is connected. May sleep.
+    ///
+    /// What the socket sends meanwhile goes through the hooks, so `f` may take no lock that is also
+    /// taken around this, and hold none while it sends.
+    pub(crate) fn with_lock<R>(&self, f: impl FnOnce(&Locked) -> R) -> Option<R> {
+        if !self.is_connected() {
+            return None;
         }
+        let raw = self.0.as_ptr();
+        // SAFETY: It is a full socket, and we hold a reference.
+        unsafe { bindings::lock_sock(raw) };
+        // CAST: `Locked` is a `repr(transparent)` wrapper around `bindings::sock`.
+        // SAFETY: The socket is locked until `f` has returned, and stays for longer.
+        let result = self
+            .is_connected()
+            .then(|| f(unsafe { &*raw.cast::<Locked>() }));
+        // SAFETY: We have locked it.
+        unsafe { bindings::release_sock(raw) };
+        result
     }
 
     /// Resets the connection. May sleep.
@@ -126,6 +144,24 @@ impl Drop for Sock {
     fn drop(&mut self) {
         // SAFETY: By the type invariants.
         unsafe { bindings::sock_gen_put(self.0.as_ptr()) };
+    }
+}
+
+/// A full TCP socket that is locked, and not closed.
+#[repr(transparent)]
+pub(crate) struct Locked(Opaque<bindings::sock>);
+
+impl Locked {
+    /// Sends an acknowledgement.
+    pub(crate) fn send_ack(&self) {
+        // SAFETY: It is a full TCP socket, and locked.
+        unsafe { bindings::tcp_send_ack(self.0.get()) };
+    }
+
+    /// Offers a window that reaches at least as far as sequence number `edge`.
+    pub(crate) fn extend_window(&self, edge: u32) {
+        // SAFETY: It is a full TCP socket, and locked.
+        unsafe { bindings::tcp_extend_window(self.0.get(), edge) };
     }
 }
 
@@ -153,6 +189,6 @@ impl Sender {
     /// To be called in the LOCAL_OUT hook only, below which the socket is locked.
     pub(crate) fn limit_cwnd(&self, cwnd: u32) {
         // SAFETY: It is a full TCP socket, locked by whoever sends the packet.
-        unsafe { bindings::tcp_splice(self.0.get(), cwnd) };
+        unsafe { bindings::tcp_limit_cwnd(self.0.get(), cwnd) };
     }
 }
