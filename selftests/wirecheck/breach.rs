@@ -7,7 +7,8 @@ use crate::pcap::Time;
 /// The kinds of breach, by the invariant that each one hurts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// I1: the server sent other bytes for a part of the stream than it had sent before.
+    /// I1: the server sent other bytes than before for a part of the stream that the client had not
+    /// acknowledged yet.
     AlteredBytes,
     /// I1: the server sent bytes beyond its FIN, or put its FIN elsewhere.
     MovedEnd,

@@ -81,6 +81,8 @@ pub(crate) struct Connection {
     pub(crate) ack_gap: Meter,
     /// How many acknowledged bytes of the server the capture does not hold.
     pub(crate) missed: i64,
+    /// How many segments repeated, with other content, what the client had acknowledged.
+    pub(crate) diverged: usize,
     /// Whether the client reset it.
     pub(crate) reset_by_client: bool,
     /// The SYN, if the capture holds it.
@@ -128,6 +130,7 @@ impl Connection {
             payload_gap: Meter::default(),
             ack_gap: Meter::default(),
             missed: 0,
+            diverged: 0,
             reset_by_client: false,
             syn: syn.then(|| seen.handshake()),
             syn_ack: None,
@@ -218,18 +221,37 @@ impl Connection {
         // A keepalive or a question for the client's position: its byte is garbage by right.
         let probe = segment.length == 1 && end <= acked;
         if !probe {
-            if let Some(position) = self.store.add(from, segment.payload) {
-                breach(
-                    Kind::AlteredBytes,
-                    format!("byte {position} is another one than before"),
-                );
-            }
+            self.compare(from, acked, segment.payload, breach);
         }
         if matches!(standing, Standing::Speaks | Standing::Newcomer) {
             self.continue_from(seen, ack, limits, breach);
         }
         if standing == Standing::Speaks && !probe && !syn {
             self.progress(seen, from, end, breach);
+        }
+    }
+
+    /// Compares bytes at position `from` with what was sent there before.
+    ///
+    /// What the client has acknowledged it will not take again: other bytes there are only counted.
+    fn compare(
+        &mut self,
+        from: i64,
+        acked: i64,
+        payload: &[u8],
+        breach: &mut dyn FnMut(Kind, String),
+    ) {
+        let known = usize::try_from(acked - from).unwrap_or(0);
+        let (known, new) = payload.split_at(known.min(payload.len()));
+        if self.store.add(from, known).is_some() {
+            self.diverged += 1;
+        }
+        // CAST: a segment is shorter than 2^31.
+        if let Some(position) = self.store.add(from + known.len() as i64, new) {
+            breach(
+                Kind::AlteredBytes,
+                format!("byte {position} is another one than before"),
+            );
         }
     }
 

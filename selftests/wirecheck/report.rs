@@ -139,6 +139,13 @@ pub(crate) fn text(findings: &Findings, name: &str) -> Result<String, fmt::Error
         if let Some(since) = unanswered(connection) {
             writeln!(out, "  unanswered since {} s", at(findings, since))?;
         }
+        if connection.diverged > 0 {
+            writeln!(
+                out,
+                "  note: {} segments repeat acknowledged bytes with other content",
+                connection.diverged
+            )?;
+        }
         if connection.missed > 0 {
             writeln!(
                 out,
@@ -261,11 +268,12 @@ pub(crate) fn json(findings: &Findings, name: &str) -> Result<String, fmt::Error
         }
         write!(
             out,
-            "],\"payload_gap\":{},\"ack_gap\":{},\"unanswered_since_ns\":{},\"missed\":{}}}",
+            "],\"payload_gap\":{},\"ack_gap\":{},\"unanswered_since_ns\":{},\"missed\":{},\"diverged\":{}}}",
             json_gap(connection.payload_gap.longest()),
             json_gap(connection.ack_gap.longest()),
             unanswered(connection).map_or("null".into(), |time| time.as_nanos().to_string()),
-            connection.missed
+            connection.missed,
+            connection.diverged
         )?;
     }
     write!(

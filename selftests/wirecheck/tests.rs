@@ -333,7 +333,26 @@ fn a_claim_of_the_old_node_is_found() {
 #[test]
 fn altered_bytes_are_found() {
     let response = response();
-    let kinds = found(WHOLE, &|capture, now, at| {
+    let other = |at| {
+        let mut other = bytes(&response, at).to_vec();
+        other[SEGMENT / 2] ^= 1;
+        other
+    };
+    let capture = story(false, 65535, &|capture, now, at| {
+        if now == After {
+            // Not acknowledged yet, and then sent as it should be.
+            capture.tcp(tcp(B, at, ASKED, &other(at)));
+        }
+    });
+    let breaches = checked(&capture, false, &Limits::default()).breaches;
+    let kinds: Vec<_> = breaches.iter().map(|breach| breach.kind).collect();
+    assert_eq!(kinds, [Kind::AlteredBytes]);
+}
+
+#[test]
+fn altered_bytes_that_the_client_has_already_are_told_apart() {
+    let response = response();
+    let capture = story(false, 65535, &|capture, now, at| {
         if now == After {
             let from = at - SEGMENT as i64;
             let mut other = bytes(&response, from).to_vec();
@@ -341,7 +360,9 @@ fn altered_bytes_are_found() {
             capture.tcp(tcp(B, from, ASKED, &other));
         }
     });
-    assert_eq!(kinds, [Kind::AlteredBytes]);
+    let findings = checked(&capture, false, &Limits::default());
+    assert!(findings.breaches.is_empty());
+    assert_eq!(findings.connections[0].diverged, 1);
 }
 
 #[test]
