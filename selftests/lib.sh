@@ -42,7 +42,7 @@ check() {
 	else
 		tap_result "not ok" "$name"
 		tap_note "exit code $code of: $*"
-		sed 's/^/#   /' "$work/check.log"
+		head -n 40 "$work/check.log" | sed 's/^/#   /'
 	fi
 }
 

@@ -122,8 +122,8 @@ keep_counters() {
 	local node
 	for node in a b; do
 		(cd "$(sysfs "$node" .)" 2>/dev/null && grep -r . .) >"$1/$node.sysfs" 2>/dev/null || true
-		on "$node" ss -tanieom >"$1/$node.sockets"
+		on "$node" ss -tanieom >"$1/$node.sockets" 2>/dev/null
 	done
-	on client ss -tanieom >"$1/client.sockets"
+	on client ss -tanieom >"$1/client.sockets" 2>/dev/null
 	on client ip neigh >"$1/client.neighbours"
 }

@@ -30,9 +30,9 @@ client_mac=02:00:00:00:00:0c
 # Where each node's own sysfs is mounted, for all to see.
 sysfs_mounts=/run/tcp_failover
 
-# on NAMESPACE COMMAND...: runs it there.
+# on NAMESPACE COMMAND...: runs it in that network; all the rest of the machine stays as it is.
 on() {
-	ip netns exec "$@"
+	nsenter --net="/run/netns/$1" "${@:2}"
 }
 
 # add_host NAME ADDRESS MAC: a namespace with eth0 on the service network.
