@@ -25,9 +25,10 @@ sandbox_base() {
 	printf '%s\n' "${TCPFO_SANDBOX:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/tcp_failover}"
 }
 
-# sandbox_key FILE...: a name made from what the thing is made from.
+# sandbox_key FILE...: a name made from what the thing is made from (comments do not count).
 sandbox_key() {
-	{ cat -- "$@" && printf '%s\n' "KVER=${KVER:-}"; } | sha256sum | cut -c1-12
+	{ grep -hv '^[[:space:]]*#' -- "$@" && printf '%s\n' "KVER=${KVER:-}"; } |
+		sha256sum | cut -c1-12
 }
 
 # The folder of the sandbox root (Debian 13, tools, /kdir).

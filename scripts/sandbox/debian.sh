@@ -11,6 +11,7 @@ debian_packages() {
 
 # The archive this host itself uses; nothing on a host that is not Debian.
 debian_site() {
+	# shellcheck disable=SC2016 # apt-get fills this in
 	apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' \
 		'Label: Debian' 2>/dev/null | head -n 1
 }

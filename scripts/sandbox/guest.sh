@@ -17,7 +17,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 # Modules that are needed before the root file system is there; the init loads them in this order.
 boot_modules=(virtio_pci virtio_blk virtio_console virtio_net virtio_rng 9pnet_virtio 9p erofs
-	overlay pvpanic-pci qemu_fw_cfg)
+	overlay qemu_fw_cfg)
 
 make_tree() {
 	local dir=$1 packages
@@ -38,7 +38,7 @@ make_image() {
 	mkdir -p "$modules"
 	cp -a "$root"/kernel/modules/. "$modules/"
 	# Emulated processors are slow at xz: what the tests load lies there unpacked.
-	find "$modules"/kernel/{net,lib,fs,crypto,drivers/{net,virtio,block,char,misc/pvpanic}} \
+	find "$modules"/kernel/{net,lib,fs,crypto,drivers/{net,virtio,block,char}} \
 		-maxdepth 3 -name '*.ko.xz' -print0 | xargs -0 -P 2 -n 64 xz -d
 	mount=$root/mnt/guest
 	mkdir -p "$mount"

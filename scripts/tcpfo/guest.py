@@ -75,11 +75,11 @@ class Guest:
     """A guest: booted at once, and again by `restart`. Leaving it as a context ends QEMU.
 
     `nics` are (MAC, options of QEMU's -netdev without the id) pairs, `disks` read-only raw images
-    that become /dev/vdb, ...; `shell` is a terminal's type: an interactive shell on this terminal.
+    that become /dev/vdb, ...; `shell`, a terminal's type and a file of commands, is an interactive
+    shell on this terminal instead of the agent.
     """
 
-    def __init__(self, name, memory=768, cpus=1, nics=(), disks=(), out="/out", shell=None,
-                 shell_command=""):
+    def __init__(self, name, memory=768, cpus=1, nics=(), disks=(), out="/out", shell=None):
         self.name = name
         self.memory = memory
         self.cpus = cpus
@@ -87,7 +87,6 @@ class Guest:
         self.disks = disks
         self.out = out
         self.shell = shell
-        self.shell_command = shell_command
         self.serial_path = os.path.join(out, name + ".serial")
         self.on_line = []
         self.lock = threading.Lock()
@@ -118,10 +117,11 @@ class Guest:
             "-device", "virtio-9p-pci,fsdev=out,mount_tag=out",
         ]
         if self.shell:
-            words.append(f"tcpfo.shell={self.shell}")
+            terminal, first = self.shell
+            words.append(f"tcpfo.shell={terminal}")
             arguments += ["-chardev", "stdio,id=shell,signal=off",
                           "-device", "virtconsole,chardev=shell",
-                          "-fw_cfg", f"name=opt/tcpfo.shell,string={self.shell_command or ':'}"]
+                          "-fw_cfg", f"name=opt/tcpfo.shell,file={first}"]
         for number, path in enumerate((os.path.join(IMAGES, "root.erofs"), *self.disks)):
             arguments += ["-drive", f"id=disk{number},file={path},format=raw,if=none,readonly=on",
                           "-device", f"virtio-blk-pci,drive=disk{number}"]

@@ -28,7 +28,7 @@ def frames(path):
 
 
 def segments(path, service_port):
-    """The service's TCP segments: (time, source MAC, to client?, client, seq, ack, flags, length)."""
+    """The service's TCP segments: (time, source MAC, to client?, client, seq, ack, flags, bytes)."""
     for time, frame, length in frames(path):
         kind = int.from_bytes(frame[12:14], "big")
         if kind == ETHERTYPE_IPV4 and frame[23] == TCP:

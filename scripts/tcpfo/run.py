@@ -2,8 +2,11 @@
 """The command line of one guest: see scripts/guest."""
 
 import argparse
+import os
 import shlex
+import shutil
 import sys
+import tempfile
 
 from tcpfo import klog
 from tcpfo.guest import Guest, GuestError
@@ -44,8 +47,17 @@ def main():
 
 
 def shell(options, command):
-    """A guest whose second console is this terminal."""
-    raise NotImplementedError
+    """A guest whose second console is this terminal; its shell runs the command first."""
+    size = shutil.get_terminal_size()
+    first = f"stty rows {size.lines} cols {size.columns}\nPS1='\\h:\\w# '\n{command}\n"
+    say = f"booting; serial console in {options.name}.serial, exit ends the guest"
+    print(say, file=sys.stderr)
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(first)
+        file.flush()
+        with Guest(options.name, memory=options.memory, cpus=options.cpus,
+                   shell=(os.environ.get("TERM", "dumb"), file.name)) as guest:
+            return guest.process.wait()
 
 
 if __name__ == "__main__":
