@@ -34,6 +34,10 @@ use kernel::{
 /// How often what has ended is swept out, and the longest the director sleeps, in milliseconds.
 const SWEEP_MS: u64 = 1000;
 
+/// After how many time-outs of silence a session is ended. Until then the peer may come back and
+/// hear all that it has missed.
+const HANG_UP_AFTER: u64 = 8;
+
 /// Where the director is told that there is something to do.
 #[pin_data]
 pub(crate) struct Desk {
@@ -96,18 +100,24 @@ impl Director {
         services
     }
 
-    /// Ends a session whose peer has been silent for too long, also if no service runs.
+    /// Gives up a peer that has been silent for too long; whether or not a service runs.
     fn watch_channel(&self) {
         let channel = &self.node.channel;
-        let limit = u64::from(channel.peer_timeout_ms()) * 1000;
-        if channel.session() != 0 && channel.silence_us().is_some_and(|us| us >= limit) {
-            self.node.peer_lost();
+        let limit_us = u64::from(channel.peer_timeout_ms()) * 1000;
+        let silence_us = channel.silence_us().unwrap_or(0);
+        if silence_us >= limit_us {
+            self.node.peer_silent();
+        }
+        if channel.session() != 0 && silence_us >= HANG_UP_AFTER * limit_us {
+            channel.hang_up();
         }
     }
 }
 
 impl Run for Director {
     const NAME: &'static CStr = c"tcpfo/director";
+    // Peers that are heard too late are taken for dead.
+    const NICE: c_long = -20;
 
     fn run(this: ArcBorrow<'_, Self>, stop: &Stop) {
         let mut next_sweep = 0;

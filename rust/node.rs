@@ -163,21 +163,22 @@ impl Node {
         self.peer_clock_ahead_ms.store(0, Relaxed);
         self.stats.sessions.inc();
         pr_info!("channel up\n");
-        self.each_service(|service| service.session_began());
+        self.each_service(|service| service.session_changed());
     }
 
-    /// The peer has been silent for too long. The first to notice ends the session. May sleep.
-    pub(crate) fn peer_lost(&self) {
-        if self.channel.session() != 0 {
+    /// The peer has been silent for too long: nothing waits for it until it is heard again.
+    pub(crate) fn peer_silent(&self) {
+        if self.channel.degrade() {
             let silence = self.channel.silence_us().unwrap_or(0);
             self.stats.peer_losses.inc();
-            pr_info!("peer silent for {} ms, channel closed\n", silence / 1000);
+            pr_info!("peer silent for {} ms\n", silence / 1000);
         }
-        self.channel.hang_up();
     }
 
-    /// The session has ended, or none came about.
+    /// The session has ended, or none came about. A peer that lives goes on without this node from
+    /// here on, so what is held of its connections is stale.
     pub(crate) fn session_ended(&self) {
+        self.each_service(|service| service.session_changed());
         self.desk.ring();
     }
 
@@ -196,6 +197,7 @@ impl Node {
             Record::Data(data, bytes) => self.confirmations.lock().data(self, data, bytes),
             Record::Close(close) => self.confirmations.lock().close(self, close),
             Record::Confirm(confirm) => {
+                self.stats.confirmations_received.inc();
                 if let Some(service) = self.service(&confirm.key.service) {
                     primary::confirmed(&service, confirm)?;
                 }

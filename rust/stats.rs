@@ -93,8 +93,10 @@ counters! {
     sessions,
     /// How often the peer was given up.
     peer_losses,
-    /// Confirmations that were sent to a primary.
-    records_confirmed,
+    /// Confirmations that were received, as the primary of a connection.
+    confirmations_received,
+    /// Confirmations that were sent, as the backup of a connection.
+    confirmations_sent,
     /// Records that were received.
     records_received,
     /// Records that were sent.

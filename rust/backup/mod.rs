@@ -95,7 +95,7 @@ impl Confirmations {
         if let Some(confirm) = self.pending.take() {
             // If the log is closed or full, the session ends and with it what was to be confirmed.
             let _ = node.channel.log.append(&confirm, None);
-            node.stats.records_confirmed.inc();
+            node.stats.confirmations_sent.inc();
         }
     }
 

@@ -32,6 +32,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
+            Full,
             Relaxed,
             Release, //
         },
@@ -99,6 +100,9 @@ pub(crate) struct Channel {
     /// The number of the session, from the peer's Hello on; 0 while there is none.
     session: Atomic<u32>,
     last_session: Atomic<u32>,
+    /// 1 from when the peer has been silent for too long until it is heard again: nothing waits for
+    /// it then, but what it has not heard of yet is still on its way to it.
+    degraded: Atomic<u32>,
     heard_us: Atomic<u64>,
     heard_jiffies: Atomic<u64>,
     peer_timeout_jiffies: Atomic<u64>,
@@ -135,6 +139,7 @@ impl Channel {
             threads <- new_mutex!(None, "Channel::threads"),
             session: Atomic::new(0),
             last_session: Atomic::new(0),
+            degraded: Atomic::new(0),
             heard_us: Atomic::new(0),
             heard_jiffies: Atomic::new(0),
             peer_timeout_jiffies: Atomic::new(msecs_to_jiffies(PEER_TIMEOUT_MS) as u64),
@@ -225,7 +230,17 @@ impl Channel {
     /// silent for too long, as after this node was paused. Callable from any context.
     pub(crate) fn has_lapsed(&self) -> bool {
         let silence = time::jiffies().wrapping_sub(self.heard_jiffies.load(Relaxed));
-        self.session() != 0 && silence > self.peer_timeout_jiffies.load(Relaxed)
+        self.is_backed() && silence > self.peer_timeout_jiffies.load(Relaxed)
+    }
+
+    /// Returns whether there is a session with a peer that is not silent. Callable from any context.
+    pub(crate) fn is_backed(&self) -> bool {
+        self.session() != 0 && self.degraded.load(Acquire) == 0
+    }
+
+    /// Has nothing wait for the peer until it is heard again. Returns whether that is news.
+    pub(crate) fn degrade(&self) -> bool {
+        self.degraded.xchg(1, Full) == 0 && self.session() != 0
     }
 
     /// Returns after how much silence the peer counts as lost, in milliseconds.
@@ -277,6 +292,9 @@ impl Channel {
     fn heard(&self) {
         self.heard_us.store(time::now_us(), Relaxed);
         self.heard_jiffies.store(time::jiffies(), Relaxed);
+        if self.degraded.load(Relaxed) != 0 {
+            self.degraded.store(0, Release);
+        }
     }
 
     fn heartbeat(&self) -> Jiffies {

@@ -179,6 +179,8 @@ fn take_records(node: &Arc<Node>, session: &mut u32, mut records: &[u8]) -> Resu
 
 impl Run for Receiver {
     const NAME: &'static CStr = c"tcpfo/receive";
+    // Peers that are heard too late are taken for dead.
+    const NICE: c_long = -20;
 
     fn run(this: ArcBorrow<'_, Self>, stop: &Stop) {
         while !stop.requested() {

@@ -67,6 +67,8 @@ impl Sender {
 
 impl Run for Sender {
     const NAME: &'static CStr = c"tcpfo/send";
+    // Peers that are heard too late are taken for dead.
+    const NICE: c_long = -20;
 
     fn run(this: ArcBorrow<'_, Self>, stop: &Stop) {
         let mut last_beat = 0;

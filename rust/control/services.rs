@@ -40,7 +40,8 @@ pub(super) const ATTRIBUTES: &[Attribute<Services>] = &[
     Attribute::wo(c"create", |directory, text| {
         directory.create(directory, text)
     }),
-    Attribute::wo(c"remove", |directory, text| directory.remove(text)),
+    Attribute::<Services>::wo(c"remove", |directory, text| directory.remove(text))
+        .removing_directories(),
 ];
 
 /// The services of a node, running or not.

@@ -170,7 +170,7 @@ impl Restore {
     ///
     /// Returns the piece that the input lacks, if it has one that follows it, and what the child is
     /// to be told. The segment itself goes no further.
-    pub(crate) fn from_client(
+    pub(crate) fn hear_client(
         &mut self,
         header: &Header,
         len: usize,
@@ -187,13 +187,13 @@ impl Restore {
         }
         let known = self.client.map_or(self.told, |c| c.ack);
         if let Some(ack) = header.ack.offset(self.iss, known) {
-            self.hear(ack, header.window);
+            self.client_acknowledges(ack, header.window);
         }
         (self.lacking(header, offset, len, held), self.tell())
     }
 
     /// Takes in what the client acknowledges and offers.
-    fn hear(&mut self, ack: u64, window: u16) {
+    fn client_acknowledges(&mut self, ack: u64, window: u16) {
         if self.client.is_none_or(|c| ack >= c.ack) && ack >= 1 {
             self.client = Some(Tell { ack, window });
             self.catch_up();
@@ -247,7 +247,7 @@ impl Restore {
     /// that is held.
     ///
     /// Not for the SYN-ACK. Returns what becomes of the segment, and what the child is to be told.
-    pub(crate) fn from_child(
+    pub(crate) fn hear_child(
         &mut self,
         header: &Header,
         len: usize,
@@ -262,7 +262,7 @@ impl Restore {
         ) else {
             return (Child::Absorb, None);
         };
-        self.hear_child(ack, header.window);
+        self.child_acknowledges(ack, header.window);
         // CAST: `usize` has 64 bits at most.
         let end = offset + len as u64 + u64::from(header.has(flags::FIN));
         if end == offset {
@@ -282,7 +282,7 @@ impl Restore {
         (self.pass(header.seq, held), tell)
     }
 
-    fn hear_child(&mut self, ack: u64, window: u16) {
+    fn child_acknowledges(&mut self, ack: u64, window: u16) {
         self.taken = self.taken.max(ack.min(self.fed));
         self.edge = self
             .edge
@@ -449,10 +449,10 @@ mod tests {
         let held = 101;
         // The question, and the answer: the client has 5000 bytes.
         assert!(matches!(
-            m.from_child(&child(1, 1), 0, held).0,
+            m.hear_child(&child(1, 1), 0, held).0,
             Child::Rewrite { seq, .. } if seq == ISS
         ));
-        assert_eq!(m.from_client(&client(101, 5001, 30), 0, held), (None, None));
+        assert_eq!(m.hear_client(&client(101, 5001, 30), 0, held), (None, None));
         assert_eq!(m.phase(), Phase::CatchUp);
         // The request.
         assert_eq!(m.appetite(held), Some((1, 100)));
@@ -460,7 +460,7 @@ mod tests {
         assert_eq!(m.appetite(held), None);
         // The response.
         assert_eq!(
-            m.from_child(&child(1, 101), 3000, held),
+            m.hear_child(&child(1, 101), 3000, held),
             (
                 Child::Absorb,
                 Some(Tell {
@@ -470,7 +470,7 @@ mod tests {
             )
         );
         assert!(!m.is_level(held));
-        let (verdict, tell) = m.from_child(&child(3001, 101), 3000, held);
+        let (verdict, tell) = m.hear_child(&child(3001, 101), 3000, held);
         assert!(passes(verdict, 3001, held));
         assert_eq!(
             tell,
@@ -486,36 +486,36 @@ mod tests {
     #[test]
     fn output_before_the_clients_position_is_known_waits() {
         let mut m = probing();
-        assert_eq!(m.from_child(&child(1, 1), 100, 1), (Child::Absorb, None));
-        m.from_client(&client(1, 1, 30), 0, 1);
-        assert!(passes(m.from_child(&child(1, 1), 100, 1).0, 1, 1));
+        assert_eq!(m.hear_child(&child(1, 1), 100, 1), (Child::Absorb, None));
+        m.hear_client(&client(1, 1, 30), 0, 1);
+        assert!(passes(m.hear_child(&child(1, 1), 100, 1).0, 1, 1));
         assert!(m.is_level(1));
     }
 
     #[test]
     fn output_that_comes_twice_is_acknowledged_twice() {
         let mut m = probing();
-        m.from_client(&client(1, 5001, 30), 0, 1);
+        m.hear_client(&client(1, 5001, 30), 0, 1);
         let told = Some(Tell {
             ack: 101,
             window: WIDE,
         });
-        assert_eq!(m.from_child(&child(1, 1), 100, 1), (Child::Absorb, told));
-        assert_eq!(m.from_child(&child(1, 1), 100, 1), (Child::Absorb, told));
+        assert_eq!(m.hear_child(&child(1, 1), 100, 1), (Child::Absorb, told));
+        assert_eq!(m.hear_child(&child(1, 1), 100, 1), (Child::Absorb, told));
     }
 
     #[test]
     fn an_upload_is_fed_as_the_window_allows_and_the_client_keeps_its_acknowledgement() {
         let mut m = probing();
         let held = 200_001;
-        m.from_child(&child(1, 1), 0, held);
-        m.from_client(&client(held, 1, 30), 0, held);
+        m.hear_child(&child(1, 1), 0, held);
+        m.hear_client(&client(held, 1, 30), 0, held);
         let (from, room) = m.appetite(held).unwrap();
         assert_eq!((from, room), (1, 512 << 7));
         m.feed(room);
         assert_eq!(m.appetite(held), None);
         // An early response passes, and does not take back what was acknowledged.
-        let (verdict, _) = m.from_child(&child(1, 1000), 10, held);
+        let (verdict, _) = m.hear_child(&child(1, 1000), 10, held);
         assert!(matches!(verdict, Child::Rewrite { seq, ack, .. }
             if seq == ISS.at(1) && ack == IRS.at(held)));
         assert!(!m.is_level(held));
@@ -527,7 +527,7 @@ mod tests {
     #[test]
     fn what_the_client_sends_meanwhile_joins_the_input() {
         let mut m = probing();
-        let (piece, _) = m.from_client(&client(91, 1, 30), 20, 101);
+        let (piece, _) = m.hear_client(&client(91, 1, 30), 20, 101);
         assert_eq!(
             piece,
             Some(Piece {
@@ -538,17 +538,17 @@ mod tests {
             })
         );
         // With a gap it has to come again.
-        assert_eq!(m.from_client(&client(120, 1, 30), 20, 111).0, None);
+        assert_eq!(m.hear_client(&client(120, 1, 30), 20, 111).0, None);
     }
 
     #[test]
     fn a_fin_is_absorbed_like_a_byte() {
         let mut m = probing();
-        m.from_client(&client(1, 12, 30), 0, 1);
+        m.hear_client(&client(1, 12, 30), 0, 1);
         let mut last = child(1, 1);
         last.flags |= flags::FIN;
         assert_eq!(
-            m.from_child(&last, 10, 1),
+            m.hear_child(&last, 10, 1),
             (
                 Child::Absorb,
                 Some(Tell {
@@ -565,6 +565,6 @@ mod tests {
         let mut m = probing();
         let mut reset = child(1, 1);
         reset.flags |= flags::RST;
-        assert_eq!(m.from_child(&reset, 0, 1), (Child::Gone, None));
+        assert_eq!(m.hear_child(&reset, 0, 1), (Child::Gone, None));
     }
 }

@@ -219,19 +219,21 @@ impl Tracker {
         self.wanted = self.wanted.max(ack);
         self.offered_edge = self.offered_edge.max(offered);
         let edge = offered.min(self.known_edge.max(self.sent_edge));
-        if ack <= self.confirmed && edge == offered {
+        // What has left while nothing protected the connection is not taken back.
+        let limit = self.confirmed.max(self.acked);
+        if ack <= limit && edge == offered {
             self.sent(ack, edge);
             return Outbound::Pass;
         }
         let fin = header.has(flags::FIN);
-        if ack > self.confirmed && fin {
+        if ack > limit && fin {
             return self.keep(ack, true);
         }
-        let says_nothing = self.confirmed == self.acked && edge <= self.sent_edge;
-        if ack > self.confirmed && len == 0 && says_nothing && !has_sack {
+        let says_nothing = limit == self.acked && edge <= self.sent_edge;
+        if ack > limit && len == 0 && says_nothing && !has_sack {
             return self.keep(ack, false);
         }
-        let ack = ack.min(self.confirmed);
+        let ack = ack.min(limit);
         let window = self.window_to(ack, edge);
         self.sent(ack, ack + (u64::from(window) << self.wscale));
         Outbound::Clamp {
@@ -253,13 +255,16 @@ impl Tracker {
         Outbound::Keep
     }
 
-    /// Looks at a segment of the service that may leave as it is because nothing protects the
-    /// connection any more.
+    /// Looks at a segment of the service that leaves as it is because nothing protects the
+    /// connection at the moment.
     pub(crate) fn outbound_unprotected(&mut self, header: &Header) {
         if let Some(ack) = self.acknowledged(header) {
-            self.acked = self.acked.max(ack);
+            let edge = ack + (u64::from(header.window) << self.wscale);
             self.wanted = self.wanted.max(ack);
+            self.offered_edge = self.offered_edge.max(edge);
+            self.sent(ack, edge);
         }
+        self.kept = None;
     }
 
     /// Takes note that the backup holds all offsets below `upto`.
@@ -471,7 +476,7 @@ mod tests {
                     Outbound::Keep | Outbound::Absorb => continue,
                 };
                 let now = ack.offset(IRS, offset).unwrap() + (u64::from(window) << WSCALE);
-                assert!(now >= edge.min(t.offered_edge), "{now} after {edge}");
+                assert!(now >= edge.min(t.offered_edge));
                 assert!(now < t.offered_edge + (1 << WSCALE));
                 edge = edge.max(now);
             }
@@ -517,11 +522,20 @@ mod tests {
     }
 
     #[test]
-    fn an_unprotected_connection_is_followed_but_not_held() {
+    fn what_left_unprotected_is_not_taken_back() {
         let mut t = open();
         log(&mut t, 1, 1000, 0);
         t.outbound(&from_service(1001, 500), 0, false);
         t.outbound_unprotected(&from_service(1001, 500));
         assert!(!t.holds_back());
+        log(&mut t, 1001, 1000, 0);
+        assert_eq!(
+            t.outbound(&from_service(1001, 500), 5, false),
+            Outbound::Pass
+        );
+        assert!(matches!(
+            t.outbound(&from_service(2001, 500), 5, false),
+            Outbound::Clamp { ack, .. } if ack == IRS.at(1001)
+        ));
     }
 }

@@ -17,4 +17,5 @@
 #include "skbuff.c"
 #include "sock.c"
 #include "spinlock.c"
+#include "sysfs.c"
 #include "timekeeping.c"

@@ -44,6 +44,7 @@ pub(crate) type Store<T> = fn(&Directory<T>, &str) -> Result;
 /// A file of a directory. Its functions run in process context and may sleep.
 pub(crate) struct Attribute<T: Send + Sync + 'static> {
     name: &'static CStr,
+    removes: bool,
     show: Option<Show<T>>,
     store: Option<Store<T>>,
 }
@@ -53,6 +54,7 @@ impl<T: Send + Sync> Attribute<T> {
     pub(crate) const fn ro(name: &'static CStr, show: Show<T>) -> Self {
         Self {
             name,
+            removes: false,
             show: Some(show),
             store: None,
         }
@@ -62,8 +64,20 @@ impl<T: Send + Sync> Attribute<T> {
     pub(crate) const fn wo(name: &'static CStr, store: Store<T>) -> Self {
         Self {
             name,
+            removes: false,
             show: None,
             store: Some(store),
+        }
+    }
+
+    /// The same file, but that writing to it removes directories: that waits for those who use the
+    /// files in them, which lockdep has to tell from using this one.
+    pub(crate) const fn removing_directories(self) -> Self {
+        Self {
+            removes: true,
+            name: self.name,
+            show: self.show,
+            store: self.store,
         }
     }
 
@@ -71,6 +85,7 @@ impl<T: Send + Sync> Attribute<T> {
     pub(crate) const fn rw(name: &'static CStr, show: Show<T>, store: Store<T>) -> Self {
         Self {
             name,
+            removes: false,
             show: Some(show),
             store: Some(store),
         }
@@ -172,24 +187,25 @@ impl<T: Send + Sync + 'static> Directory<T> {
     ) -> Result<Pin<KBox<Self>>> {
         let mut files = KVec::with_capacity(attributes.len(), GFP_KERNEL)?;
         for attribute in attributes {
-            let file = File {
-                raw: bindings::attribute {
-                    name: attribute.name.as_char_ptr(),
-                    mode: attribute.mode(),
-                    ..Default::default()
-                },
-                attribute,
+            // With lockdep it has a lock class, too.
+            #[allow(clippy::needless_update)]
+            let mut raw = bindings::attribute {
+                name: attribute.name.as_char_ptr(),
+                mode: attribute.mode(),
+                ..Default::default()
             };
+            // SAFETY: The attribute is valid.
+            unsafe { bindings::sysfs_attr_init(&mut raw, attribute.removes) };
+            let file = File { raw, attribute };
             files.push(file, GFP_KERNEL)?;
         }
         let [plain, with_namespaces, of_namespace] = Self::TYPES;
         let (ktype, above, net) = match parent {
-            // SAFETY: `kernel_kobj` is set at boot and never changes.
-            Parent::Kernel => (
-                with_namespaces,
-                unsafe { bindings::kernel_kobj },
-                ptr::null_mut(),
-            ),
+            Parent::Kernel => {
+                // SAFETY: It is set at boot and never changes.
+                let above = unsafe { bindings::kernel_kobj };
+                (with_namespaces, above, ptr::null_mut())
+            }
             Parent::Namespace(above, net) => (of_namespace, above.as_kobject(), net.as_raw()),
             Parent::Below(above) => (plain, above.as_kobject(), ptr::null_mut()),
         };

@@ -21,6 +21,9 @@ pub(crate) trait Run: Send + Sync + 'static {
     /// The name of the thread.
     const NAME: &'static CStr;
 
+    /// The nice value of the thread, -20 to 19.
+    const NICE: c_long;
+
     /// The body of the thread. Runs in process context, and may sleep.
     ///
     /// It has to return soon after [`Stop::requested`] says so; whoever waits interruptibly is
@@ -78,7 +81,10 @@ impl Thread {
             drop(unsafe { Arc::<T>::from_foreign(data) });
         })?;
         // SAFETY: The thread has just been created, and nobody has stopped it.
-        unsafe { bindings::wake_up_process(task) };
+        unsafe {
+            bindings::set_user_nice(task, T::NICE);
+            bindings::wake_up_process(task);
+        }
         // INVARIANT: `main` does not return before it is asked to.
         Ok(Self {
             task: NonNull::new(task).ok_or(ENOMEM)?,

@@ -102,7 +102,7 @@ fn unprotected(service: &Service, key: &Key) {
 fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     let key = service.key_of(&segment.client);
     let request = Request::of(&segment.packet).filter(|r| !r.0.special);
-    let (Some(Request(request)), true) = (request, service.is_protected()) else {
+    let (Some(Request(request)), true) = (request, service.is_known_to_peer()) else {
         unprotected(service, &key);
         return segment.packet.accept();
     };
@@ -125,13 +125,16 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
         service.count_unprotected();
         return segment.packet.accept();
     }
-    let (held, verdict) = segment.packet.keep();
-    if let FlowState::Tracked(tracked) = &mut *state {
-        tracked.kept = Some(held);
-    }
-    drop(state);
-    service.node.stats.synacks_held.inc();
     service.node.stats.connections_protected.inc();
+    let FlowState::Tracked(tracked) = &mut *state else {
+        return segment.packet.accept();
+    };
+    if !service.node.channel.is_backed() {
+        return segment.packet.accept();
+    }
+    let (held, verdict) = segment.packet.keep();
+    tracked.kept = Some(held);
+    service.node.stats.synacks_held.inc();
     verdict
 }
 
@@ -236,6 +239,13 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
         leftover.send(service);
         return segment.packet.accept();
     }
+    if !service.node.channel.is_backed() {
+        tracked.tracker.outbound_unprotected(&segment.header);
+        let kept = tracked.kept.take();
+        drop(state);
+        drop(kept);
+        return segment.packet.accept();
+    }
     let has_sack = segment.len == 0 && segment.options().sack;
     let verdict = tracked
         .tracker
@@ -270,7 +280,7 @@ fn syn_ack_again(service: &Service, flow: &FlowRef, segment: Segment<'_>) -> Ver
         // The acknowledgement number of a SYN-ACK is that of the SYN, plus 1.
         let same = segment.header.ack == Seq::new(tracked.tracker.incarnation()).add(1);
         let current = tracked.session == service.node.channel.session();
-        if same && !tracked.is_open && current {
+        if same && !tracked.is_open && current && service.node.channel.is_backed() {
             drop(state);
             return segment.packet.absorb();
         }
@@ -366,7 +376,22 @@ fn give_up(service: &Service, state: &mut FlowState) -> Leftover {
     leftover
 }
 
-/// Ends the protection of a connection because there is no backup any more. May sleep.
+/// The backup is silent: what waits for it need not wait any longer. May sleep.
+pub(crate) fn let_go(service: &Service, flow: &FlowRef) {
+    let mut state = flow.state.lock();
+    let FlowState::Tracked(tracked) = &mut *state else {
+        return;
+    };
+    let kept = tracked.kept.take();
+    let leftover = Leftover {
+        ack: kept.is_none() && tracked.tracker.holds_back(),
+        kept,
+    };
+    drop(state);
+    leftover.finish(service, flow);
+}
+
+/// Ends the protection of a connection because nobody logs it any more. May sleep.
 pub(crate) fn release(service: &Service, flow: &FlowRef) {
     let leftover = give_up(service, &mut flow.state.lock());
     leftover.finish(service, flow);

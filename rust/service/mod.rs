@@ -123,7 +123,7 @@ pub(crate) struct Service {
     /// A copy of the state, for the hooks: 1 while this node speaks.
     speaks: Atomic<u32>,
     /// Whether the peer was heard, in this session, to stand by for the service.
-    pub(crate) backed: Atomic<u32>,
+    backed: Atomic<u32>,
     /// How many connections the peer said it has that this node could not carry on; `u32::MAX`
     /// before it has said so in this session.
     peer_unprotected: Atomic<u32>,
@@ -204,7 +204,13 @@ impl Service {
 
     /// Returns whether connections that begin now are logged and backed. Callable from any context.
     pub(crate) fn is_protected(&self) -> bool {
-        self.speaks() && self.node.channel.session() != 0 && self.backed.load(Relaxed) != 0
+        self.speaks() && self.node.channel.is_backed() && self.is_known_to_peer()
+    }
+
+    /// Returns whether the peer stands by for the service, as far as it has said so in this session.
+    /// Callable from any context.
+    pub(crate) fn is_known_to_peer(&self) -> bool {
+        self.node.channel.session() != 0 && self.backed.load(Relaxed) != 0
     }
 
     /// Returns whether a takeover now would carry on all connections of the peer.
@@ -212,7 +218,7 @@ impl Service {
         let ownership = *self.ownership.lock();
         ownership.state() == State::Standby
             && ownership.peer_active()
-            && self.node.channel.session() != 0
+            && self.node.channel.is_backed()
             && self.peer_unprotected.load(Relaxed) == 0
     }
 
@@ -233,7 +239,6 @@ impl Service {
             active: u8::from(ownership.state() == State::Active),
             epoch: ownership.epoch().into(),
             unprotected: self.unprotected.load(Relaxed).into(),
-            ..Default::default()
         }
     }
 
@@ -260,8 +265,8 @@ impl Service {
         self.node.stats.address_conflicts.inc();
     }
 
-    /// A session has begun. What is logged in it begins with it.
-    pub(crate) fn session_began(&self) {
+    /// A session has begun or ended: what is held of the peer's connections has no sequel.
+    pub(crate) fn session_changed(&self) {
         self.backed.store(0, Relaxed);
         self.peer_unprotected.store(u32::MAX, Relaxed);
         if self.state().0 != State::Active {
@@ -291,7 +296,6 @@ impl Service {
             Action::StandDown => self.stand_down("another node answers for the address"),
             Action::PeerLives => {
                 pr_info!("{}: the peer is silent but has the address\n", &*self.name);
-                self.forget_all();
             }
         }
         next.min(self.announce(now_ms))
@@ -304,10 +308,14 @@ impl Service {
             pr_info!("{}: peer silent for {} ms\n", &*self.name, silence / 1000);
             self.report.begin(heard_us);
             self.node.stats.takeovers.inc();
-            self.node.peer_lost();
+            self.node.peer_silent();
             self.takeover.collect(self);
         }
         self.speaks.store(1, Release);
+        if takeover {
+            // The peer's life is over; if it has another one, that begins with a new session.
+            self.node.channel.hang_up();
+        }
         self.announced.store(0, Relaxed);
         self.announce_at_ms.store(now_ms, Relaxed);
         self.announce(now_ms);
@@ -342,15 +350,9 @@ impl Service {
     /// The peer is gone: what waits for it need not wait any longer.
     fn go_on_alone(&self) {
         pr_info!("{}: the peer is gone, going on unprotected\n", &*self.name);
-        self.node.peer_lost();
-        self.backed.store(0, Relaxed);
-        self.release_all();
-    }
-
-    /// Has each connection that is logged go on without: sends what was held back.
-    fn release_all(&self) {
+        self.node.peer_silent();
         for flow in self.collect() {
-            primary::release(self, &flow);
+            primary::let_go(self, &flow);
         }
     }
 
@@ -486,8 +488,10 @@ impl Service {
     /// sent, and the sockets go on as ordinary ones. May sleep.
     pub(crate) fn stop(&self) {
         self.takeover.abandon();
-        self.release_all();
-        self.forget_all();
+        for flow in self.collect() {
+            primary::release(self, &flow);
+            self.forget(&flow);
+        }
     }
 }
 

@@ -451,7 +451,7 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
     let held = restoring.input.end();
     let (piece, tell) = restoring
         .machine
-        .from_client(&segment.header, segment.len, held);
+        .hear_client(&segment.header, segment.len, held);
     if let Some(timestamps) = timestamps {
         restoring.client_tsval = timestamps.val;
     }
@@ -496,7 +496,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
     let held = restoring.input.end();
     let (verdict, tell) = restoring
         .machine
-        .from_child(&segment.header, segment.len, held);
+        .hear_child(&segment.header, segment.len, held);
     let injection = tell.map(|tell| restoring.injection(tell.ack, tell.window));
     let busy = restoring.machine.is_level(held) || restoring.machine.appetite(held).is_some();
     drop(state);

@@ -120,10 +120,12 @@ impl Sock {
         // SAFETY: It is a full socket, and we hold a reference.
         unsafe { bindings::lock_sock(raw) };
         // CAST: `Locked` is a `repr(transparent)` wrapper around `bindings::sock`.
-        // SAFETY: The socket is locked until `f` has returned, and stays for longer.
-        let result = self
-            .is_connected()
-            .then(|| f(unsafe { &*raw.cast::<Locked>() }));
+        let result = if self.is_connected() {
+            // SAFETY: The socket is locked until `f` has returned, and stays for longer.
+            Some(f(unsafe { &*raw.cast::<Locked>() }))
+        } else {
+            None
+        };
         // SAFETY: We have locked it.
         unsafe { bindings::release_sock(raw) };
         result
