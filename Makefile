@@ -40,12 +40,12 @@ demo: module build/wirecheck
 	@scripts/demo
 
 test: module build/wirecheck
-	@selftests/run_all.sh
+	@selftests/test.sh
 
 check:
 	@scripts/check
 
-rust-analyzer:
+rust-analyzer: module
 	@scripts/rust-analyzer
 
 clean:
