@@ -235,38 +235,43 @@ pub(crate) fn advance(service: &Service) -> u64 {
 /// Splices client and child, if they are still level: the connection is an ordinary one of this
 /// node from then on. Returns whether it is.
 fn splice(service: &Service, flow: &FlowRef) -> bool {
+    // A connection that has come to its own end meanwhile has no socket any more.
     let Some(socket) = service.socket_of(&flow.key) else {
-        return false;
+        return splice_locked(service, flow, None);
     };
     let spliced = socket.with_lock(|socket| {
         // With the socket locked nothing leaves it in between.
-        let Some(absorbed) = splice_locked(flow, socket) else {
-            return false;
-        };
-        service.node.stats.bytes_absorbed.add(absorbed);
-        service.node.stats.connections_restored.inc();
-        service.report.restored(absorbed);
-        service.forget(flow);
-        // What the client has sent in vain it sends again only when its timer says so, unless it
-        // hears how far its node has come.
-        socket.send_ack();
-        true
+        let spliced = splice_locked(service, flow, Some(socket));
+        if spliced {
+            // What the client has sent in vain it sends again only when its timer says so, unless
+            // it hears how far its node has come.
+            socket.send_ack();
+        }
+        spliced
     });
     spliced.unwrap_or(false)
 }
 
-/// Splices if client and child are level, and returns how many bytes were absorbed.
-fn splice_locked(flow: &FlowRef, socket: &Locked) -> Option<u64> {
+/// Splices if client and child are level, and returns whether they are.
+fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> bool {
     let mut state = flow.state.lock();
     let FlowState::Restoring(restoring) = &mut *state else {
-        return None;
+        return false;
     };
     if !restoring.machine.is_level(restoring.input.end()) {
-        return None;
+        return false;
     }
-    socket.extend_window(restoring.machine.right_edge().raw());
+    if let Some(socket) = socket {
+        socket.extend_window(restoring.machine.right_edge().raw());
+    }
     restoring.machine.splice();
-    Some(restoring.machine.absorbed())
+    let absorbed = restoring.machine.absorbed();
+    drop(state);
+    service.node.stats.bytes_absorbed.add(absorbed);
+    service.node.stats.connections_restored.inc();
+    service.report.restored(absorbed);
+    service.forget(flow);
+    true
 }
 
 /// The connection cannot be carried on: reset it, where the client can see it.

@@ -2,59 +2,40 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # run.sh: the tests of the module's core in a kernel: KUnit under User-Mode Linux, as TAP. Runs in
-# the sandbox; builds the kernel first when it is not there (build.sh).
+# the sandbox.
 #
 # They are the same tests, from the same lines, as those of selftests/unit. In addition the module
-# as a whole is loaded and unloaded under lockdep, which Debian's kernel does not have.
+# as a whole is loaded and unloaded under lockdep, which Debian's kernel does not have, and looked
+# at by kmemleak.
 
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 . "$here/../tap.sh"
-# shellcheck disable=SC1091
-. /kernel.env
 
-out=${TCPFO_OUT:-/out}/kunit
-uml=$(nice "$here/build.sh")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-mkdir -p "$out"
-
-# Not position independent: the module is linked at a fixed address, as all of this kernel is.
-flags='-Crelocation-model=static -Ccode-model=large'
-if ! make -s -C "$uml" ARCH=um M="$top" MO="$work/module" CC="$KERNEL_CC" \
-	RUSTFLAGS_MODULE="$flags" modules >"$out/build.log" 2>&1 </dev/null; then
-	tail -n 20 "$out/build.log" | sed 's/^/# /'
-	tap_result "not ok" "the module is built for User-Mode Linux"
-	tap_end
-	exit 1
-fi
-
-# The kernel's root file system is this one; its first process is ours.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 code=0
-timeout --kill-after=5 120 "$uml/linux" mem=256M seccomp=on ncpus=2 root=/dev/root rootfstype=hostfs rw \
-	init="$here/init" MODULE="$work/module/tcp_failover.ko" \
-	<"/dev/null" >"$out/log" 2>&1 || code=$?
-# The kernel's time stamps would hide the KTAP.
-sed -E 's/^\[ *[0-9.]+\] //; s/\r$//' "$out/log" >"$work/log"
+# shellcheck disable=SC2016 # expanded by the guest's shell
+TCPFO_TIMEOUT=120 "$here/../uml/run.sh" kunit '
+	leaks=/sys/kernel/debug/kmemleak
+	dmesg -n 1
+	dmesg -C
+	for i in 1 2 3; do
+		insmod /job/module/tcp_failover.ko && rmmod tcp_failover || exit
+	done
+	# What was still in a register the first time is no leak.
+	echo scan >$leaks; sleep 1; echo scan >$leaks
+	dmesg -r | sed "s/^<[0-9]*>\[ *[0-9.]*\] //"
+	cat $leaks
+	echo "selftest: done"' >"$log" 2>&1 || code=$?
 
-# Results of suites are the sum of those of their tests, which are one level deeper.
-while IFS= read -r line; do
-	line=${line#"    "}
-	case $line in
-	"ok "*) tap_result ok "${line#ok * }" ;;
-	"not ok "*) tap_result "not ok" "${line#not ok * }" ;;
-	esac
-done < <(grep -E '^    (not )?ok [0-9]+ ' "$work/log")
-[ "$tap_count" -gt 0 ] || tap_result "not ok" "there are KUnit tests"
-
-# What KUnit says of the whole, a crash and a report of lockdep have no line of their own.
+# check NAME COMMAND...
 check() {
 	if "${@:2}"; then
 		tap_result ok "$1"
 	else
 		tap_result "not ok" "$1"
-		tap_note "the kernel's log is $out/log"
 	fi
 }
 clean() {
@@ -64,9 +45,24 @@ from tcpfo import klog
 reports = klog.reports(sys.argv[1])
 for line in reports:
     print("#", line)
-sys.exit(bool(reports))' "$work/log"
+sys.exit(bool(reports))' "$log"
 }
-check "the module is loaded and unloaded under lockdep" grep -q '^tcpfo: done$' "$work/log"
+no_leak() {
+	! grep -A 20 '^unreferenced object' "$log" | sed 's/^/# /' | grep .
+}
+
+# The tests run each time that the module is loaded: once is enough here. A test is one level
+# deeper than its suite, whose result follows from it.
+while IFS= read -r line; do
+	case $line in
+	"    ok "*) tap_result ok "${line#*- }" ;;
+	"    not ok "*) tap_result "not ok" "${line#*- }" ;;
+	esac
+done < <(sed '/^tcp_failover: /q' "$log" | sed -E 's/^(    (not )?ok [0-9]+) (- )?/\1 - /')
+check "there are tests" test "$tap_count" -gt 0
+check "the module is loaded and unloaded under lockdep" grep -q '^selftest: done$' "$log"
 check "the kernel log is clean" clean
-check "the kernel powers off" test "$code" -eq 0
+check "nothing leaks" no_leak
+check "the kernel powers off by itself" test "$code" -eq 0
+[ "$tap_failed" -eq 0 ] || sed 's/^/# /' "$log" | tail -n 60
 tap_end

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# build.sh: makes the User-Mode Linux kernel of the KUnit lane, from the sandbox's kernel tree, with
-# lockdep and the other things in uml.config that find mistakes. Runs in the sandbox; prints the
+# build.sh: makes the User-Mode Linux kernel of the quick lanes, from the sandbox's kernel tree, with
+# lockdep and the other things in config that find mistakes. Runs in the sandbox; prints the
 # folder, which holds `linux` and against which modules can be built. About ten minutes the first
 # time; afterwards it is there.
 
@@ -12,7 +12,7 @@ kdir=${KDIR:-/kdir}
 # shellcheck disable=SC1091
 . /kernel.env
 
-key=$(cat "$here/uml.config" /kernel.env | sha256sum | cut -c1-12)
+key=$(cat "$here/config" /kernel.env | sha256sum | cut -c1-12)
 base=/var/cache/tcp_failover/uml-$key
 build=$base/build
 [ ! -e "$base/done" ] || {
@@ -31,7 +31,7 @@ flock 9
 	{
 		make -C "$base/source" -s ARCH=um mrproper
 		make -C "$base/source" -s ARCH=um O="$build" CC="$KERNEL_CC" \
-			KCONFIG_ALLCONFIG="$here/uml.config" allnoconfig
+			KCONFIG_ALLCONFIG="$here/config" allnoconfig
 		make -C "$base/source" -s ARCH=um O="$build" CC="$KERNEL_CC" -j"$(nproc)"
 	} >"$base/log" 2>&1 </dev/null || {
 		tail -n 20 "$base/log" >&2
@@ -39,7 +39,7 @@ flock 9
 		exit 1
 	}
 	# An option that this kernel does not know any more must not vanish in silence.
-	if grep -E '^CONFIG_' "$here/uml.config" | grep -vxFf "$build/.config" >&2; then
+	if grep -E '^CONFIG_' "$here/config" | grep -vxFf "$build/.config" >&2; then
 		echo "error: these options were not taken" >&2
 		exit 1
 	fi
