@@ -19,14 +19,17 @@ code=0
 # shellcheck disable=SC2016 # expanded by the guest's shell
 TCPFO_TIMEOUT=120 "$here/../uml/run.sh" kunit '
 	leaks=/sys/kernel/debug/kmemleak
+	say() { dmesg -c | sed "s/^\[ *[0-9.]*\] //"; }
 	dmesg -n 1
 	dmesg -C
 	for i in 1 2 3; do
 		insmod /job/module/tcp_failover.ko && rmmod tcp_failover || exit
+		say
+		echo "selftest: loaded"
 	done
 	# What was still in a register the first time is no leak.
 	echo scan >$leaks; sleep 1; echo scan >$leaks
-	dmesg -r | sed "s/^<[0-9]*>\[ *[0-9.]*\] //"
+	say
 	cat $leaks
 	echo "selftest: done"' >"$log" 2>&1 || code=$?
 
@@ -53,16 +56,19 @@ no_leak() {
 
 # The tests run each time that the module is loaded: once is enough here. A test is one level
 # deeper than its suite, whose result follows from it.
+suite=
 while IFS= read -r line; do
 	case $line in
-	"    ok "*) tap_result ok "${line#*- }" ;;
-	"    not ok "*) tap_result "not ok" "${line#*- }" ;;
+	"    # Subtest: "*) suite=${line#*: } ;;
+	"    ok "*) tap_result ok "$suite: ${line#    ok * }" ;;
+	"    not ok "*) tap_result "not ok" "$suite: ${line#    not ok * }" ;;
 	esac
-done < <(sed '/^tcp_failover: /q' "$log" | sed -E 's/^(    (not )?ok [0-9]+) (- )?/\1 - /')
-check "there are tests" test "$tap_count" -gt 0
+done < <(sed '/^selftest: loaded/q' "$log")
+tests=$tap_count
+check "there are tests" test "$tests" -gt 0
 check "the module is loaded and unloaded under lockdep" grep -q '^selftest: done$' "$log"
 check "the kernel log is clean" clean
 check "nothing leaks" no_leak
 check "the kernel powers off by itself" test "$code" -eq 0
-[ "$tap_failed" -eq 0 ] || sed 's/^/# /' "$log" | tail -n 60
+[ "$tap_failed" -eq 0 ] || tail -n 60 "$log" | sed 's/^/# /'
 tap_end
