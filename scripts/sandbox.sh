@@ -30,13 +30,11 @@ host_needs() {
 		die "cannot install ${missing[*]} on this host (is there a network?)"
 }
 
-# confined RECIPE ARGUMENT...: runs a recipe in namespaces of its own: no mount and no process
-# outlives it.
-confined() {
-	local recipe=$1
+# recipe NAME ARGUMENT...: runs one with mounts of its own.
+recipe() {
+	local name=$1
 	shift
-	unshare --mount --pid --fork --kill-child --propagation private \
-		bash "$recipes/$recipe" "$@" </dev/null
+	unshare --mount --propagation private bash "$recipes/$name" "$@" </dev/null
 }
 
 # A folder with its final name is complete by construction: recipes work in NAME.partial, which
@@ -57,36 +55,41 @@ complete() {
 }
 ! complete || exit 0
 
-need_root
-base=$(sandbox_base)
-mkdir -p "$base" || die "cannot make $base"
-# One builder at a time: a second one waits and then finds the work done.
-exec 9>"$base/lock"
-flock -n 9 || { say "sandbox: another run is building it, waiting"; flock 9; }
-! complete || exit 0
-host_needs
-free=$(df --output=avail -BM "$base" | tail -n 1 | tr -dc 0-9)
-[ "$free" -ge "$min_free_mib" ] ||
-	die "$base: $free MiB free, $min_free_mib wanted"
-say "sandbox: building in $base (about 5 minutes)"
-started=$SECONDS
+# Asks for what is needed, then becomes the builder.
+prepare() {
+	local base free
+	need_root
+	base=$(sandbox_base)
+	mkdir -p "$base" || die "cannot make $base"
+	# One builder at a time: a second one waits and then finds the work done.
+	exec 9>"$base/lock"
+	flock -n 9 || { say "sandbox: another run is building it, waiting"; flock 9; }
+	! complete || exit 0
+	host_needs
+	free=$(df --output=avail -BM "$base" | tail -n 1 | tr -dc 0-9)
+	[ "$free" -ge "$min_free_mib" ] ||
+		die "$base: $free MiB free, $min_free_mib wanted"
+	say "sandbox: building in $base (about 5 minutes)"
+	# In a process namespace, so that nothing goes on when this ends, however it ends.
+	exec unshare --pid --fork --kill-child --mount --mount-proc bash "$0" --build
+}
+[ "${1:-}" = --build ] || prepare
 
+started=$SECONDS
 tree=
 if [ ! -e "$guest" ]; then
 	begin "$guest"
-	confined guest.sh tree "$guest.partial" &
+	recipe guest.sh tree "$guest.partial" &
 	tree=$!
-	trap 'kill "$tree" 2>/dev/null || true' EXIT
 fi
 if [ ! -e "$root" ]; then
 	begin "$root"
-	confined root.sh "$root.partial"
+	recipe root.sh "$root.partial"
 	mv "$root.partial" "$root"
 fi
 if [ -n "$tree" ]; then
 	wait "$tree" || exit 1
-	trap - EXIT
-	confined guest.sh image "$guest.partial" "$root"
+	recipe guest.sh image "$guest.partial" "$root"
 	mv "$guest.partial" "$guest"
 fi
 say "sandbox: ready after $((SECONDS - started)) s"

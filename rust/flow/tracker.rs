@@ -121,7 +121,8 @@ pub(crate) struct Tracker {
     /// below `told_with`.
     told_edge: u64,
     told_with: u64,
-    /// The acknowledgement of the segment that is being kept, and whether that has the FIN.
+    /// The acknowledgement of the segment that is being kept, and whether that has the FIN. Once
+    /// another segment has left, the kept one is stale: its timestamp would run backwards.
     kept: Option<(u64, bool)>,
 }
 
@@ -245,6 +246,12 @@ impl Tracker {
     fn sent(&mut self, ack: u64, edge: u64) {
         self.acked = self.acked.max(ack);
         self.sent_edge = self.sent_edge.max(edge);
+        self.kept = None;
+    }
+
+    /// Returns whether the segment that is being kept is still the newest one.
+    pub(crate) fn keeps(&self) -> bool {
+        self.kept.is_some()
     }
 
     fn keep(&mut self, ack: u64, fin: bool) -> Outbound {
@@ -264,7 +271,6 @@ impl Tracker {
             self.offered_edge = self.offered_edge.max(edge);
             self.sent(ack, edge);
         }
-        self.kept = None;
     }
 
     /// Takes note that the backup holds all offsets below `upto`.
@@ -284,7 +290,6 @@ impl Tracker {
 
     fn release(&mut self) -> Release {
         if let Some((ack, _)) = self.kept.filter(|&(ack, _)| ack <= self.confirmed) {
-            self.kept = None;
             // Its window stands as it was offered, which says no more than the backup knows.
             self.sent(ack, self.sent_edge);
             return Release::Kept;
@@ -519,6 +524,21 @@ mod tests {
         );
         assert_eq!(t.confirm(12), Some(Release::Kept));
         assert_eq!(t.outbound(&last, 100, false), Outbound::Pass);
+    }
+
+    #[test]
+    fn what_was_kept_is_stale_once_something_newer_has_left() {
+        let mut t = open();
+        assert_eq!(t.outbound(&from_service(1, 500), 0, false), Outbound::Pass);
+        log(&mut t, 1, 10, 0);
+        assert_eq!(t.outbound(&from_service(11, 500), 0, false), Outbound::Keep);
+        assert!(t.keeps());
+        assert!(matches!(
+            t.outbound(&from_service(11, 500), 5, false),
+            Outbound::Clamp { .. }
+        ));
+        assert!(!t.keeps());
+        assert_eq!(t.confirm(11), Some(Release::Partly));
     }
 
     #[test]

@@ -55,6 +55,14 @@ pub(crate) struct Tracked {
     is_open: bool,
 }
 
+impl Tracked {
+    /// Takes what is kept, if it may be sent: the SYN-ACK, or the newest segment.
+    fn take_kept(&mut self) -> Option<Held> {
+        let fresh = !self.is_open || self.tracker.keeps();
+        self.kept.take().filter(|_| fresh)
+    }
+}
+
 /// Where the acknowledgement number stands in a TCP header.
 const ACK: usize = 8;
 /// Where the word with the window stands in a TCP header: length, flags, window.
@@ -314,16 +322,13 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
         return Ok(());
     }
     let release = tracked.tracker.confirm(upto).ok_or(WireError::BadValue)?;
-    let opened = !tracked.is_open;
-    tracked.is_open = true;
+    // The SYN-ACK, or what the tracker has just released.
+    let sendable = !tracked.is_open || release == Release::Kept;
     let leftover = Leftover {
-        kept: if opened || release == Release::Kept {
-            tracked.kept.take()
-        } else {
-            None
-        },
+        kept: tracked.kept.take_if(|_| sendable),
         ack: release == Release::Partly,
     };
+    tracked.is_open = true;
     drop(state);
     leftover.finish(service, &flow);
     Ok(())
@@ -368,7 +373,7 @@ fn give_up(service: &Service, state: &mut FlowState) -> Leftover {
         ack: false,
     };
     if let FlowState::Tracked(tracked) = state {
-        leftover.kept = tracked.kept.take();
+        leftover.kept = tracked.take_kept();
         leftover.ack = leftover.kept.is_none() && tracked.tracker.holds_back();
         *state = FlowState::Unprotected;
         service.count_unprotected();
@@ -382,7 +387,7 @@ pub(crate) fn let_go(service: &Service, flow: &FlowRef) {
     let FlowState::Tracked(tracked) = &mut *state else {
         return;
     };
-    let kept = tracked.kept.take();
+    let kept = tracked.take_kept();
     let leftover = Leftover {
         ack: kept.is_none() && tracked.tracker.holds_back(),
         kept,
