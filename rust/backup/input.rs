@@ -75,9 +75,12 @@ impl Input {
         // CAST: Less than the length of `bytes`, plus the FIN.
         let known = held.saturating_sub(offset) as usize;
         let new = bytes.get(known..).unwrap_or_default();
-        self.charge(new.len())?;
         let mut assembly = self.assembly;
-        assembly.add(offset, end).map_err(|_| ENOBUFS)?;
+        if assembly.add(offset, end).is_err() {
+            // It is not confirmed either, so the client sends it again.
+            return Ok(());
+        }
+        self.charge(new.len())?;
         self.store(offset.max(held), new)?;
         self.assembly = assembly;
         if fin {

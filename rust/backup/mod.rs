@@ -57,7 +57,10 @@ impl Confirmations {
                 input: Input::new(node),
                 right_edge: 0,
             };
-            service.add(&open.key, FlowState::Replica(replica))
+            service.add(
+                &open.key,
+                FlowState::Replica(KBox::new(replica, GFP_KERNEL)?),
+            )
         });
         if taken.is_err() {
             node.stats.replicas_refused.inc();

@@ -19,7 +19,10 @@ use crate::{
     node::Node,
     takeover, //
 };
-use core::mem;
+use core::{
+    mem,
+    ops::Deref, //
+};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -51,14 +54,38 @@ pub(crate) struct Services {
     /// Protects the list. Entries are not dropped under it: that waits for those who use their
     /// files.
     #[pin]
-    list: Mutex<KVec<Entry>>,
+    list: Mutex<List>,
+}
+
+struct List {
+    entries: KVec<Entry>,
+    /// The namespace ends: nothing new may begin.
+    closed: bool,
 }
 
 /// One service: its directories, each before the one it is in.
 struct Entry {
     _takeover: Pin<KBox<Directory<Definition>>>,
     _files: Pin<KBox<Directory<Definition>>>,
-    definition: Arc<Definition>,
+    definition: Stopping,
+}
+
+/// A definition whose service ends with it. As the last one of an entry: once the files are gone
+/// nobody can start it again.
+struct Stopping(Arc<Definition>);
+
+impl Deref for Stopping {
+    type Target = Definition;
+
+    fn deref(&self) -> &Definition {
+        &self.0
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 impl Services {
@@ -68,7 +95,13 @@ impl Services {
         Arc::pin_init(
             pin_init!(Self {
                 node,
-                list <- new_mutex!(KVec::new(), "Services::list"),
+                list <- new_mutex!(
+                    List {
+                        entries: KVec::new(),
+                        closed: false,
+                    },
+                    "Services::list"
+                ),
             }),
             GFP_KERNEL,
         )
@@ -80,10 +113,17 @@ impl Services {
         }
         let name = CString::try_from_fmt(fmt!("{text}"))?;
         let mut list = self.list.lock();
-        if list.iter().any(|entry| *entry.definition.name == *name) {
+        if list.closed {
+            return Err(ENODEV);
+        }
+        if list
+            .entries
+            .iter()
+            .any(|entry| *entry.definition.name == *name)
+        {
             return Err(refuse("create", text, "there is one of this name", EEXIST));
         }
-        if list.len() >= MAX_SERVICES {
+        if list.entries.len() >= MAX_SERVICES {
             return Err(refuse("create", text, "there are too many", ENOSPC));
         }
         let definition = Definition::new(&self.node, name)?;
@@ -102,34 +142,39 @@ impl Services {
         let entry = Entry {
             _takeover: takeover,
             _files: files,
-            definition,
+            definition: Stopping(definition),
         };
-        list.push(entry, GFP_KERNEL)?;
+        list.entries.push(entry, GFP_KERNEL)?;
         Ok(())
     }
 
     fn remove(&self, text: &str) -> Result {
         let mut list = self.list.lock();
         let found = list
+            .entries
             .iter()
             .position(|e| e.definition.name.to_bytes() == text.as_bytes());
         let Some(at) = found else {
             return Err(refuse("remove", text, "there is none of this name", ENOENT));
         };
         if list
+            .entries
             .get(at)
             .is_some_and(|e| e.definition.service().is_some())
         {
             return Err(refuse("remove", text, "its role is not off", EBUSY));
         }
-        let _drop_outside_lock = list.remove(at).map_err(|_| ENOENT)?;
+        let _drop_outside_lock = list.entries.remove(at).map_err(|_| ENOENT)?;
         drop(list);
         Ok(())
     }
 
     /// Stops and removes all services. May sleep.
     pub(super) fn remove_all(&self) {
-        let all = mem::take(&mut *self.list.lock());
+        let mut list = self.list.lock();
+        list.closed = true;
+        let all = mem::take(&mut list.entries);
+        drop(list);
         for entry in &all {
             entry.definition.stop();
         }

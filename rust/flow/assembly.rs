@@ -3,7 +3,7 @@
 //! Which parts of a stream are there, when they do not come in order.
 
 /// How many separate runs a stream may have beyond its first gap.
-const MAX_RUNS: usize = 64;
+const MAX_RUNS: usize = 32;
 
 /// A run of offsets, from the first up to, not including, the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

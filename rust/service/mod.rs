@@ -89,7 +89,7 @@ pub(crate) enum FlowState {
     /// It is served here, and would be lost with this node.
     Unprotected,
     /// It is served by the peer; what is needed to carry it on is held here.
-    Replica(Replica),
+    Replica(KBox<Replica>),
     /// It was served by the peer, and is being carried on.
     Restoring(KBox<Restoring>),
 }

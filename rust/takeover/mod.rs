@@ -358,7 +358,7 @@ fn begin(service: &Service, state: &mut FlowState, now_ms: u64) -> Result {
     let room = KBox::<Restoring>::new_uninit(GFP_ATOMIC)?;
     let hold_ms = service.hold_timeout_ms.load(Relaxed).into();
     if let FlowState::Replica(replica) = mem::replace(state, FlowState::Unprotected) {
-        let restoring = Restoring::new(replica, now_ms, hold_ms);
+        let restoring = Restoring::new(KBox::into_inner(replica), now_ms, hold_ms);
         *state = FlowState::Restoring(room.write(restoring));
     }
     Ok(())
