@@ -49,3 +49,17 @@ guest_dir() {
 artefact_dir() {
 	printf '%s\n' "${TCPFO_OUT:-$tcpfo_top/build/out}"
 }
+
+# confined COMMAND...: runs a command in mount and process namespaces of its own; returns its exit
+# status. Nothing of it is left when this script ends, however it ends. (unshare itself ignores all
+# but SIGKILL while it waits, hence the detour.)
+confined() {
+	local code=0
+	setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --propagation private \
+		"$@" <&0 &
+	confined_pid=$!
+	trap 'kill -KILL "$confined_pid"; exit 130' INT TERM HUP
+	wait "$confined_pid" || code=$?
+	trap - INT TERM HUP
+	return "$code"
+}

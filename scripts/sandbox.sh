@@ -70,8 +70,8 @@ prepare() {
 	[ "$free" -ge "$min_free_mib" ] ||
 		die "$base: $free MiB free, $min_free_mib wanted"
 	say "sandbox: building in $base (about 5 minutes)"
-	# In a process namespace, so that nothing goes on when this ends, however it ends.
-	exec unshare --pid --fork --kill-child --mount --mount-proc bash "$0" --build
+	confined bash "$0" --build
+	exit
 }
 [ "${1:-}" = --build ] || prepare
 
