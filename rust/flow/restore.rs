@@ -37,6 +37,12 @@ const WIDE: u16 = u16::MAX;
 /// node has offered last, and the client has used, is not known to the byte.
 const MAX_WINDOW: u64 = 1 << 30;
 
+/// How much more the client is offered each time while the child catches up, in bytes.
+const FURTHER: u64 = 256 << 10;
+/// How far behind, in bytes, the child may be without the client being told to go on. A client that
+/// never stops would never be caught up with.
+const CLOSE_BEHIND: u64 = 64 << 10;
+
 /// How far the restoration has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -98,8 +104,10 @@ pub(crate) struct Restore {
     taken: u64,
     /// The right edge that the child offers.
     edge: u64,
-    /// The right edge that the client was offered on the old node.
+    /// The right edge that the client may have been offered on the old node, or was since.
     old_edge: u64,
+    /// The client was told that all of its offsets below are held here.
+    acked: u64,
     /// The child has sent all of the service's offsets below.
     sent: u64,
     /// The child was told that the client has all offsets below.
@@ -123,6 +131,7 @@ impl Restore {
             taken: 1,
             edge: 1,
             old_edge: old_edge.max(first_edge(open.window.get())),
+            acked: 1,
             sent: 1,
             told: 1,
             client: None,
@@ -306,27 +315,36 @@ impl Restore {
         })
     }
 
-    /// A segment of the child with neither bytes nor FIN: of use only as the question to the
-    /// client where it is.
+    /// A segment of the child with neither bytes nor FIN: of use only as something to be made into
+    /// what the client has to hear.
     ///
-    /// A segment from before the window is answered by every TCP with what it expects next
-    /// (RFC 9293, section 3.10.7.4), and one without bytes cannot do harm.
-    fn bare(&self, held: u64) -> Child {
-        if self.phase != Phase::Probe {
-            return Child::Absorb;
-        }
-        Child::Rewrite {
-            seq: self.iss,
-            ack: self.irs.at(held),
-            window: self.window(held),
+    /// First that is the question where the client is. A segment from before the window is answered
+    /// by every TCP with what it expects next (RFC 9293, section 3.10.7.4), and one without bytes
+    /// cannot do harm. Later it is that the client may go on, while the child is far behind.
+    fn bare(&mut self, held: u64) -> Child {
+        match (self.phase, self.client) {
+            (Phase::Probe, _) => self.rewrite(self.iss, held),
+            (Phase::CatchUp, Some(client))
+                if held > self.acked && held - self.taken > CLOSE_BEHIND =>
+            {
+                let widest = u64::from(u16::MAX) << self.service_wscale;
+                self.old_edge = self.old_edge.max(held + FURTHER.min(widest));
+                self.rewrite(self.iss.at(client.ack), held)
+            }
+            _ => Child::Absorb,
         }
     }
 
     /// A segment of the child with bytes that the client lacks.
-    fn pass(&self, seq: Seq, held: u64) -> Child {
+    fn pass(&mut self, seq: Seq, held: u64) -> Child {
         if self.taken >= held && self.edge >= self.old_edge {
             return Child::Pass;
         }
+        self.rewrite(seq, held)
+    }
+
+    fn rewrite(&mut self, seq: Seq, held: u64) -> Child {
+        self.acked = self.acked.max(held);
         Child::Rewrite {
             seq,
             ack: self.irs.at(held),
@@ -359,7 +377,8 @@ impl Restore {
 
     /// Returns how far the restoration has come, as a number that grows with every step.
     pub(crate) fn progress(&self) -> u64 {
-        self.taken.wrapping_add(self.told)
+        // CAST: Phases are numbered in their order.
+        (self.phase as u64) + self.taken + self.told
     }
 
     /// Returns whether client and child have both caught up, and can be spliced; `held` is the end
@@ -522,6 +541,30 @@ mod tests {
         // It gets lost on the way, and is fed again.
         m.feed_again();
         assert_eq!(m.appetite(held).unwrap().0, 1000);
+    }
+
+    #[test]
+    fn the_client_may_go_on_while_the_child_is_far_behind() {
+        let mut m = probing();
+        let held = 500_001;
+        m.hear_client(&client(held, 1, 30), 0, held);
+        m.feed(1000);
+        let (verdict, _) = m.hear_child(&child(1, 1001), 0, held);
+        assert!(matches!(verdict, Child::Rewrite { seq, ack, window }
+            if seq == ISS.at(1) && ack == IRS.at(held) && u64::from(window) == FURTHER >> 7));
+        // Not twice for the same, and not when the child is about to catch up.
+        assert_eq!(m.hear_child(&child(1, 1001), 0, held).0, Child::Absorb);
+        m.feed(held - 2001);
+        let further = held + 1000;
+        assert_eq!(
+            m.hear_child(&child(1, held - 1000), 0, further).0,
+            Child::Absorb
+        );
+        // What was offered is kept at the splice.
+        m.feed(2000);
+        m.hear_child(&child(1, further), 0, further);
+        assert!(m.is_level(further));
+        assert_eq!(m.right_edge(), IRS.at(held + FURTHER));
     }
 
     #[test]

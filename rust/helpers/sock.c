@@ -63,6 +63,19 @@ void tcpfo_helper_tcp_limit_cwnd(struct sock *sk, u32 cwnd)
 }
 
 /**
+ * tcpfo_helper_tcp_raise_cwnd - set the congestion window, unless it is larger
+ * @sk: a full TCP socket, locked by the caller or by the stack below which it runs
+ * @cwnd: the congestion window, in segments
+ */
+void tcpfo_helper_tcp_raise_cwnd(struct sock *sk, u32 cwnd)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	if (tcp_snd_cwnd(tp) < cwnd)
+		tcp_snd_cwnd_set(tp, cwnd);
+}
+
+/**
  * tcpfo_helper_tcp_extend_window - offer a window at least as far as an edge
  * @sk: a full TCP socket, locked by the caller
  * @edge: the sequence number behind the window

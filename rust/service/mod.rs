@@ -261,8 +261,12 @@ impl Service {
 
     /// Somebody else has answered for the address.
     pub(crate) fn address_answered(&self) {
-        self.ownership.lock().answered();
-        self.node.stats.address_conflicts.inc();
+        let mut ownership = self.ownership.lock();
+        ownership.answered();
+        // That the one who speaks has the address is no conflict to one who stands by.
+        if ownership.state() != State::Standby {
+            self.node.stats.address_conflicts.inc();
+        }
     }
 
     /// A session has begun or ended: what is held of the peer's connections has no sequel.

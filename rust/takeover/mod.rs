@@ -71,8 +71,12 @@ pub(crate) use report::{
     ATTRIBUTES as REPORT_ATTRIBUTES, //
 };
 
-/// How many connections are restored at the same time.
-const AT_ONCE: usize = 256;
+/// How many connections make progress at the same time: as few as keep the node busy, so that the
+/// first are done early and not all of them late.
+const AT_ONCE: usize = 32;
+/// After how long without progress a connection, whose client may be gone, makes room for another
+/// one, in milliseconds.
+const STALLED_MS: u64 = 100;
 /// How many segments of input a connection is fed in one turn.
 const FEED_SEGMENTS: u32 = 16;
 /// How long to wait for an answer to what was injected, in milliseconds.
@@ -87,6 +91,9 @@ const TIMESTAMP_MARGIN_MS: u64 = 100;
 /// The congestion window of a connection that has just been spliced, in segments: the initial one
 /// of RFC 6928.
 const INITIAL_CWND: u32 = 10;
+/// The congestion window while the client has what is sent already, in segments: what is absorbed
+/// here burdens no network.
+const FAST_FORWARD_CWND: u32 = 1000;
 /// Where the sequence number stands in a TCP header.
 const SEQ: usize = 4;
 
@@ -99,12 +106,13 @@ pub(crate) struct Restoring {
     client_tsval: u32,
     /// The child's last timestamp.
     child_tsval: u32,
-    /// When it is too late, on the monotonic clock in milliseconds.
-    deadline_ms: u64,
-    /// When to try again, on the same clock.
+    /// When to try again, on the monotonic clock in milliseconds.
     retry_ms: u64,
-    /// The machine's progress when `retry_ms` was set.
+    /// The machine's progress, and when it was last seen to change.
     progress: u64,
+    moved_ms: u64,
+    /// How long it may stand still, in milliseconds.
+    hold_ms: u64,
 }
 
 impl Restoring {
@@ -115,9 +123,10 @@ impl Restoring {
             client_tsval: replica.open.client_tsval.get(),
             child_tsval: 0,
             open: replica.open,
-            deadline_ms: now_ms + hold_ms,
             retry_ms: 0,
             progress: 0,
+            moved_ms: now_ms,
+            hold_ms,
         }
     }
 
@@ -190,6 +199,8 @@ impl Takeover {
 enum Turn {
     /// It is to have another turn then, on the monotonic clock in milliseconds.
     Again(u64),
+    /// The same, but it has not come any further for a while.
+    Stalled(u64),
     /// It is spliced.
     Done,
     /// It cannot be carried on.
@@ -215,6 +226,10 @@ pub(crate) fn advance(service: &Service) -> u64 {
                 under_way += 1;
                 true
             }
+            Turn::Stalled(at) => {
+                next = next.min(at);
+                true
+            }
             Turn::Done => false,
             Turn::Failed => {
                 fail(service, flow);
@@ -225,8 +240,6 @@ pub(crate) fn advance(service: &Service) -> u64 {
     if queue.is_empty() {
         service.takeover.going_on.store(0, Release);
         service.report.end(service);
-    } else if under_way == 0 {
-        next = 0;
     }
     *service.takeover.queue.lock() = queue;
     next
@@ -295,8 +308,8 @@ enum Step {
     Ask(u64),
     /// Splice client and child.
     Splice(u64),
-    /// Nothing before then.
-    Wait(u64),
+    /// Nothing before then; and whether that has been so for a while.
+    Wait(u64, bool),
     Failed,
 }
 
@@ -327,7 +340,8 @@ fn turn(service: &Service, flow: &FlowRef) -> Turn {
                 }
                 return Turn::Again(again_ms);
             }
-            Step::Wait(until_ms) => return Turn::Again(until_ms),
+            Step::Wait(until_ms, false) => return Turn::Again(until_ms),
+            Step::Wait(until_ms, true) => return Turn::Stalled(until_ms),
             Step::Splice(again_ms) if !splice(service, flow) => return Turn::Again(again_ms),
             Step::Splice(_) => return Turn::Done,
             Step::Failed => return Turn::Failed,
@@ -347,7 +361,8 @@ fn step(service: &Service, flow: &FlowRef, now_ms: u64) -> Step {
     let FlowState::Restoring(restoring) = &mut *state else {
         return Step::Failed;
     };
-    if now_ms >= restoring.deadline_ms {
+    restoring.note_progress(now_ms);
+    if now_ms - restoring.moved_ms >= restoring.hold_ms {
         return Step::Failed;
     }
     restoring.step(now_ms)
@@ -365,12 +380,24 @@ fn begin(service: &Service, state: &mut FlowState, now_ms: u64) -> Result {
 }
 
 impl Restoring {
+    fn note_progress(&mut self, now_ms: u64) {
+        let progress = self.machine.progress();
+        if progress != self.progress {
+            self.progress = progress;
+            self.moved_ms = now_ms;
+        }
+    }
+
+    fn wait(&self, now_ms: u64, until_ms: u64) -> Step {
+        Step::Wait(until_ms, now_ms - self.moved_ms >= STALLED_MS)
+    }
+
     fn step(&mut self, now_ms: u64) -> Step {
         match self.machine.phase() {
             // Only the director splices, and it forgets the connection with it.
             Phase::Done => Step::Failed,
             Phase::CatchUp => self.catch_up(now_ms),
-            _ if now_ms < self.retry_ms => Step::Wait(self.retry_ms),
+            _ if now_ms < self.retry_ms => self.wait(now_ms, self.retry_ms),
             Phase::Embryo => {
                 self.retry_ms = now_ms + RETRY_MS;
                 Step::Inject(Injection::syn(&self.open), self.retry_ms)
@@ -392,22 +419,19 @@ impl Restoring {
         if self.machine.is_level(held) {
             return Step::Splice(now_ms + RETRY_MS);
         }
-        if self.progress != self.machine.progress() {
-            self.progress = self.machine.progress();
-            self.retry_ms = now_ms + FEED_AGAIN_MS;
-        } else if now_ms >= self.retry_ms {
-            self.retry_ms = now_ms + FEED_AGAIN_MS;
+        if now_ms >= self.moved_ms.max(self.retry_ms) + FEED_AGAIN_MS {
+            self.retry_ms = now_ms;
             self.machine.feed_again();
         }
         let Some((offset, room)) = self.machine.appetite(held) else {
-            return Step::Wait(self.retry_ms);
+            return self.wait(now_ms, self.moved_ms.max(self.retry_ms) + FEED_AGAIN_MS);
         };
         let (bytes, fin) = self.input.at(offset, room);
         // CAST: Widening.
         let count = bytes.len() as u64 + u64::from(fin);
         let mut injection = self.injection(self.machine.told(), u16::MAX);
         if count == 0 || injection.carry(bytes, fin).is_err() {
-            return Step::Wait(now_ms + RETRY_MS);
+            return self.wait(now_ms, now_ms + RETRY_MS);
         }
         self.machine.feed(count);
         Step::Inject(injection, now_ms)
@@ -514,6 +538,11 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
     match verdict {
         Child::Absorb => {
             service.node.stats.absorbed_segments.inc();
+            if segment.len > 0 {
+                if let Some(sender) = Sender::of(&mut segment.packet) {
+                    sender.raise_cwnd(FAST_FORWARD_CWND);
+                }
+            }
             segment.packet.absorb()
         }
         Child::Pass => {
@@ -553,7 +582,7 @@ fn leave(segment: &mut Segment<'_>) {
 /// The server has reset the connection itself.
 fn drop_gone(service: &Service, flow: &FlowRef) {
     if let FlowState::Restoring(restoring) = &mut *flow.state.lock() {
-        restoring.deadline_ms = 0;
+        restoring.hold_ms = 0;
     }
     service.node.desk.ring();
 }

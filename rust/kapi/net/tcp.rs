@@ -193,4 +193,12 @@ impl Sender {
         // SAFETY: It is a full TCP socket, locked by whoever sends the packet.
         unsafe { bindings::tcp_limit_cwnd(self.0.get(), cwnd) };
     }
+
+    /// Makes the socket go on with a congestion window of at least `cwnd` segments.
+    ///
+    /// To be called in the LOCAL_OUT hook only, below which the socket is locked.
+    pub(crate) fn raise_cwnd(&self, cwnd: u32) {
+        // SAFETY: It is a full TCP socket, locked by whoever sends the packet.
+        unsafe { bindings::tcp_raise_cwnd(self.0.get(), cwnd) };
+    }
 }
