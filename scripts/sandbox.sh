@@ -79,7 +79,7 @@ started=$SECONDS
 tree=
 if [ ! -e "$guest" ]; then
 	begin "$guest"
-	recipe guest.sh tree "$guest.partial" &
+	recipe guest.sh tree "$guest.partial" 2>"$guest.partial/log" &
 	tree=$!
 fi
 if [ ! -e "$root" ]; then
@@ -88,7 +88,7 @@ if [ ! -e "$root" ]; then
 	mv "$root.partial" "$root"
 fi
 if [ -n "$tree" ]; then
-	wait "$tree" || exit 1
+	wait "$tree" || { tail -n 1 "$guest.partial/log" >&2; exit 1; }
 	recipe guest.sh image "$guest.partial" "$root"
 	mv "$guest.partial" "$guest"
 fi

@@ -25,8 +25,7 @@ debian_bootstrap() {
 	local options=(--variant=minbase "$@")
 	[ ! -e "$keyring" ] || options+=("--keyring=$keyring")
 	if ! debootstrap "${options[@]}" trixie "$root" ${site:+"$site"} >"$root.log" 2>&1; then
-		tail -n 5 "$root.log" >&2
-		die "debootstrap failed: is there a network? (log: $root.log)"
+		die "debootstrap failed: $(grep '^E:' "$root.log" | tail -n 1) (is there a network?)"
 	fi
 	rm -f "$root.log"
 	# A power cut only costs a rebuild: no fsync; and nobody reads manuals in there.
@@ -61,8 +60,7 @@ debian_apt() {
 	log=$root/var/log/tcpfo-apt.log
 	if ! chroot "$root" /usr/bin/env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 \
 		apt-get -q -y "$@" >"$log" 2>&1 </dev/null; then
-		tail -n 8 "$log" >&2
-		die "apt-get $1 failed in the sandbox"
+		die "apt-get $1 failed in the sandbox: $(grep '^E:' "$log" | head -n 1)"
 	fi
 }
 

@@ -52,7 +52,8 @@ unpack() {
 	(cd "$dir.debs" && apt-get -q download "${@/%/=$version}") >/kernel.log 2>&1 ||
 		die "downloading $* failed: $(tail -n 1 /kernel.log)"
 	for deb in "$dir.debs"/*.deb; do
-		dpkg-deb -x "$deb" "$dir"
+		dpkg-deb -x "$deb" "$dir" 2>/kernel.log ||
+			die "unpacking ${deb##*/} failed: $(head -n 1 /kernel.log)"
 	done
 	rm -rf "$dir.debs"
 }

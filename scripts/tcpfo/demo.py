@@ -5,6 +5,7 @@ Boots the cluster, runs the scenario without the module, when it must fail, and 
 it in a way that a person can read.
 """
 
+import fcntl
 import os
 import shutil
 import sys
@@ -73,13 +74,16 @@ def main():
     if mode not in WORKLOADS:
         sys.exit(f"error: DEMO={mode}: choose one of {', '.join(WORKLOADS)}")
     out = f"/out/demo-{mode}"
-    shutil.rmtree(out, ignore_errors=True)
-    os.makedirs(out)
-    try:
-        good = demonstrate(mode, out)
-    except GuestError as error:
-        print(f"error: {error}")
-        good = False
+    with open(out + ".lock", "w", encoding="ascii") as lock:
+        # Two demos at once would write to the same folder.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(out, ignore_errors=True)
+        os.makedirs(out)
+        try:
+            good = demonstrate(mode, out)
+        except GuestError as error:
+            print(f"error: {error}")
+            good = False
     folder = os.path.join(os.environ.get("TCPFO_OUT_HOST", "/out"), os.path.basename(out))
     print(f"\nCaptures, serial logs, counters and progress.png are in {folder}")
     print("The demo held." if good else "THE DEMO FAILED.")
