@@ -1,0 +1,117 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# test.sh [PART...]: runs all tests (make test), or some of the parts below, as one TAP stream; the
+# last line is `N passed, N failed`. Runs on the host; everything happens in the sandbox and in
+# guests. Wants build/tcp_failover.ko and build/wirecheck, which make test makes.
+#
+# Each part prints TAP of its own. What counts is what it printed: its results, one more failure if
+# it ended badly, late, or with another number of results than it had planned, and one for each test
+# that was skipped although expected_skips does not name it.
+
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/.." && pwd)
+out=${TCPFO_OUT:-$top/build/out}
+. "$here/tap.sh"
+mkdir -p "$out"
+
+sandbox=$top/scripts/in-sandbox
+parts=(unit wirecheck namespaces crash kunit)
+
+# How many seconds each may take.
+declare -A seconds=([unit]=300 [wirecheck]=120 [namespaces]=1800 [crash]=300 [kunit]=1800)
+
+# part NAME: its command.
+part() {
+	case $1 in
+	unit | wirecheck | kunit) "$sandbox" env ${SEED:+SEED="$SEED"} "selftests/$1/run.sh" ;;
+	namespaces)
+		"$top/scripts/guest" --name namespaces \
+			"${SEED:+SEED=$SEED }/src/selftests/run_tests.sh"
+		;;
+	crash) "$sandbox" python3 selftests/crash/crash.py ;;
+	*)
+		echo "no part $1: choose of ${parts[*]}" >&2
+		return 2
+		;;
+	esac
+}
+
+# is_expected NAME: whether that skip is listed.
+is_expected() {
+	grep -qxF "$1" <(grep -v '^#' "$here/expected_skips")
+}
+
+# count PART CODE: turns the part's TAP into results of ours.
+count() {
+	local part=$1 code=$2 line results=0 planned='' before=$tap_failed
+	while IFS= read -r line; do
+		case $line in
+		"ok "*"# SKIP"*)
+			results=$((results + 1))
+			line=${line#ok * - }
+			if is_expected "$part: ${line%% # SKIP*}"; then
+				tap_result ok "$part: ${line%% # SKIP*}" "SKIP ${line#*# SKIP }"
+			else
+				tap_result "not ok" "$part: ${line%% # SKIP*}" "skipped: ${line#*# SKIP }"
+			fi
+			;;
+		"ok "*) results=$((results + 1)) && tap_result ok "$part: ${line#ok * - }" ;;
+		"not ok "*)
+			results=$((results + 1))
+			tap_result "not ok" "$part: ${line#not ok * - }"
+			;;
+		1..*) planned=${line#1..} ;;
+		"TAP version"* | *" passed, "*" failed") ;;
+		*) tap_note "${line#\# }" ;;
+		esac
+	done
+	if [ "$results" != "$planned" ]; then
+		tap_result "not ok" "$part: has as many results as it planned" \
+			"$results of ${planned:-none}"
+	elif [ "$code" -eq 124 ]; then
+		tap_result "not ok" "$part: ends in time"
+	elif [ "$code" -ne 0 ] && [ "$tap_failed" -eq "$before" ]; then
+		tap_result "not ok" "$part: ends well" "exit code $code"
+	fi
+}
+
+# run PART: in a process group of its own, so that all of it ends in time.
+run() {
+	local part=$1 log=$out/$1.tap code=0 began=$SECONDS
+	timeout --kill-after=30 "${seconds[$part]:-60}" bash "$here/test.sh" --only "$part" >"$log" 2>&1 </dev/null ||
+		code=$?
+	[ "$code" -ne 137 ] || code=124
+	count "$part" "$code" <"$log"
+	tap_note "$part took $((SECONDS - began)) s"
+}
+
+if [ "${1:-}" = --only ]; then
+	part "$2"
+	exit
+fi
+[ $# -eq 0 ] || parts=("$@")
+# The kernel for KUnit takes ten minutes the first time: it is built, in the background, while the
+# other parts run, most of which leave a processor idle.
+builder=
+case " ${parts[*]} " in
+*" kunit "*)
+	"$sandbox" nice -n 19 selftests/uml/build.sh >"$out/uml-build.log" 2>&1 </dev/null &
+	builder=$!
+	;;
+esac
+trap '[ -z "$builder" ] || kill "$builder" 2>/dev/null' EXIT
+
+printf 'TAP version 13\n'
+for part in "${parts[@]}"; do
+	if [ "$part" = kunit ] && [ -n "$builder" ]; then
+		wait "$builder" || true
+		builder=
+	fi
+	run "$part"
+done
+code=0
+tap_end || code=1
+printf '%d passed, %d failed\n' "$((tap_count - tap_failed))" "$tap_failed"
+exit "$code"
