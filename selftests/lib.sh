@@ -105,6 +105,7 @@ kernel_log_is_clean() {
 
 load_module() {
 	[ -e "$module" ] || skip "no module at $module"
+	need 30 unload_module
 	need 10 insmod "$module"
 }
 
