@@ -100,15 +100,19 @@ impl Director {
         services
     }
 
-    /// Gives up a peer that has been silent for too long; whether or not a service runs.
-    fn watch_channel(&self) {
+    /// Gives up a peer that has been silent for too long.
+    ///
+    /// A service that speaks has asked for its address before nothing waits for the peer any more;
+    /// here it is only seen to it that the silence is noticed where no service speaks.
+    fn watch_channel(&self, services: &[Arc<Service>]) {
         let channel = &self.node.channel;
         let limit_us = u64::from(channel.peer_timeout_ms()) * 1000;
         let silence_us = channel.silence_us().unwrap_or(0);
-        if silence_us >= limit_us {
+        if silence_us >= limit_us && !services.iter().any(|s| s.speaks()) {
             self.node.peer_silent();
         }
-        if channel.session() != 0 && silence_us >= HANG_UP_AFTER * limit_us {
+        let dead = silence_us >= HANG_UP_AFTER * limit_us;
+        if channel.session() != 0 && (dead || channel.has_failed()) {
             channel.hang_up();
         }
     }
@@ -128,7 +132,7 @@ impl Run for Director {
             for service in &services {
                 next = next.min(service.decide(now));
             }
-            this.watch_channel();
+            this.watch_channel(&services);
             for service in &services {
                 next = next.min(takeover::advance(service));
             }

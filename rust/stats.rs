@@ -75,6 +75,8 @@ counters! {
     connections_closed,
     /// Connections that could not be restored within the hold time, and were reset.
     connections_failed,
+    /// Connections, or sightings of them, for which there was no room in the tables.
+    connections_unnoted,
     /// Connections that were logged from their beginning.
     connections_protected,
     /// Connections that go on after a takeover.

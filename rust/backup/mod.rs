@@ -96,8 +96,7 @@ impl Confirmations {
     /// Sends what has gathered.
     pub(crate) fn send(&mut self, node: &Node) {
         if let Some(confirm) = self.pending.take() {
-            // If the log is closed or full, the session ends and with it what was to be confirmed.
-            let _ = node.channel.log.append(&confirm, None);
+            node.channel.append_or_fail(&confirm, &node.desk);
             node.stats.confirmations_sent.inc();
         }
     }

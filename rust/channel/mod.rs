@@ -11,6 +11,7 @@ mod receiver;
 mod sender;
 
 use crate::{
+    director::Desk,
     kapi::{
         kthread::Thread,
         net::socket::{
@@ -22,7 +23,10 @@ use crate::{
     node::Node,
     wire::{
         key::Addr,
-        record::Hello, //
+        record::{
+            Body,
+            Hello, //
+        },
     },
 };
 use kernel::{
@@ -100,6 +104,8 @@ pub(crate) struct Channel {
     /// The number of the session, from the peer's Hello on; 0 while there is none.
     session: Atomic<u32>,
     last_session: Atomic<u32>,
+    /// 1 if a record without which the session is worth nothing could not be appended.
+    failed: Atomic<u32>,
     /// 1 from when the peer has been silent for too long until it is heard again: nothing waits for
     /// it then, but what it has not heard of yet is still on its way to it.
     degraded: Atomic<u32>,
@@ -139,6 +145,7 @@ impl Channel {
             threads <- new_mutex!(None, "Channel::threads"),
             session: Atomic::new(0),
             last_session: Atomic::new(0),
+            failed: Atomic::new(0),
             degraded: Atomic::new(0),
             heard_us: Atomic::new(0),
             heard_jiffies: Atomic::new(0),
@@ -206,9 +213,29 @@ impl Channel {
         self.session.load(Acquire)
     }
 
+    /// Appends a record without which what the peer holds is worth nothing: if that cannot be done,
+    /// the director ends the session. Callable from softirq and process context.
+    pub(crate) fn append_or_fail<B: Body>(&self, body: &B, desk: &Desk) {
+        match self.log.append(body, None) {
+            // Without a session the peer holds nothing.
+            Ok(()) => {}
+            Err(e) if e == ENOTCONN => {}
+            Err(_) => {
+                self.failed.store(1, Relaxed);
+                desk.ring();
+            }
+        }
+    }
+
+    /// Returns whether the session has to end.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Relaxed) != 0
+    }
+
     /// Ends the session, if there is one; a new one begins when the peer is back. May sleep.
     pub(crate) fn hang_up(&self) {
         self.session.store(0, Release);
+        self.failed.store(0, Relaxed);
         self.log.close();
     }
 

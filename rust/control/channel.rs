@@ -49,7 +49,7 @@ pub(super) const ATTRIBUTES: &[Attribute<Node>] = &[
         c"peer_timeout_ms",
         |node, out| write!(out, "{}", node.channel.peer_timeout_ms()),
         |node, text| {
-            let ms = u32::try_from(parse::number("peer_timeout_ms", text, 20..=600_000)?)?;
+            let ms = u32::try_from(parse::number("peer_timeout_ms", text, 200..=600_000)?)?;
             set_times(node, "peer_timeout_ms", text, None, Some(ms))
         },
     ),

@@ -21,6 +21,7 @@ use crate::{
         },
         Service, //
     },
+    takeover,
     wire::key::{
         Addr,
         Endpoint, //
@@ -141,8 +142,12 @@ struct Running {
 }
 
 impl Running {
-    /// Ends the service: first it sees no packets any more. May sleep.
+    /// Ends the service. May sleep.
+    ///
+    /// What is being restored needs the hooks; then nobody else finds the service any more, and then
+    /// it sees no packets any more.
     fn stop(self, node: &Node) {
+        takeover::abandon(&self.service);
         node.remove_service(&self.service);
         drop(self.hooks);
         self.service.stop();

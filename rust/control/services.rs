@@ -109,7 +109,12 @@ impl Services {
 
     fn create(&self, directory: &dyn AsKobject, text: &str) -> Result {
         if !is_name(text) {
-            return Err(refuse("create", text, "not 1 to 31 of a-z 0-9 _ -", EINVAL));
+            return Err(refuse(
+                "create",
+                text,
+                "not 1 to 31 of a-z 0-9 _ -, or taken",
+                EINVAL,
+            ));
         }
         let name = CString::try_from_fmt(fmt!("{text}"))?;
         let mut list = self.list.lock();
@@ -182,6 +187,9 @@ impl Services {
 }
 
 fn is_name(text: &str) -> bool {
+    if matches!(text, "create" | "remove") {
+        return false;
+    }
     let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
     (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(fits)
 }

@@ -33,10 +33,6 @@ use crate::wire::{
 /// The window that the child is told while it catches up, not scaled: as wide as there is.
 const WIDE: u16 = u16::MAX;
 
-/// The largest window that there can be, in bytes (RFC 7323, section 2.3). How much of it the old
-/// node has offered last, and the client has used, is not known to the byte.
-const MAX_WINDOW: u64 = 1 << 30;
-
 /// How much more the client is offered each time while the child catches up, in bytes.
 const FURTHER: u64 = 256 << 10;
 /// How far behind, in bytes, the child may be without the client being told to go on. A client that
@@ -112,6 +108,8 @@ pub(crate) struct Restore {
     sent: u64,
     /// The child was told that the client has all offsets below.
     told: u64,
+    /// The client has sent all of its offsets below, as far as it was heard.
+    client_next: u64,
     /// What the client acknowledges and offers; nothing is known before it has spoken.
     client: Option<Tell>,
 }
@@ -134,6 +132,7 @@ impl Restore {
             acked: 1,
             sent: 1,
             told: 1,
+            client_next: 1,
             client: None,
         }
     }
@@ -191,9 +190,12 @@ impl Restore {
         let Some(offset) = header.seq.offset(self.irs, held) else {
             return (None, None);
         };
-        if offset > held + MAX_WINDOW {
+        if offset > self.old_edge {
             return (None, None);
         }
+        // CAST: Widening.
+        let end = offset + len as u64 + u64::from(header.has(flags::FIN));
+        self.client_next = self.client_next.max(end);
         let known = self.client.map_or(self.told, |c| c.ack);
         if let Some(ack) = header.ack.offset(self.iss, known) {
             self.client_acknowledges(ack, header.window);
@@ -383,9 +385,13 @@ impl Restore {
 
     /// Returns whether client and child have both caught up, and can be spliced; `held` is the end
     /// of the input that is held.
+    ///
+    /// All that the client has sent has to be held. What is missing it sends again, unless the old
+    /// node has acknowledged it unprotected; then it never comes, and the connection cannot go on.
     pub(crate) fn is_level(&self, held: u64) -> bool {
         let told = self.client.is_some_and(|c| c.ack <= self.told);
-        self.phase == Phase::CatchUp && self.taken >= held && told
+        let all_taken = self.taken >= held && held >= self.client_next;
+        self.phase == Phase::CatchUp && all_taken && told
     }
 
     /// Splices client and child, which have to be level, and whose child has to be given
@@ -547,6 +553,7 @@ mod tests {
     fn the_client_may_go_on_while_the_child_is_far_behind() {
         let mut m = probing();
         let held = 500_001;
+        m.old_edge = held;
         m.hear_client(&client(held, 1, 30), 0, held);
         m.feed(1000);
         let (verdict, _) = m.hear_child(&child(1, 1001), 0, held);

@@ -10,7 +10,10 @@
 
 use crate::{
     bindings,
-    kapi::net::namespace::Net, //
+    kapi::{
+        net::namespace::Net,
+        print::warn_ratelimited, //
+    },
 };
 use core::{
     fmt::Write,
@@ -300,7 +303,10 @@ impl<T: Send + Sync + 'static> Directory<T> {
         let bytes = unsafe { core::slice::from_raw_parts(buffer.cast::<u8>(), len) };
         from_result(|| {
             let store = file.attribute.store.ok_or(EIO)?;
-            let text = core::str::from_utf8(bytes).map_err(|_| EINVAL)?;
+            let text = core::str::from_utf8(bytes).map_err(|_| {
+                warn_ratelimited!("{}: what is not text was refused\n", file.attribute.name);
+                EINVAL
+            })?;
             store(this, text.trim_ascii())?;
             Ok(isize::try_from(len)?)
         })

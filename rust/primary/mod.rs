@@ -18,7 +18,8 @@ use crate::{
             skbuff::Held,
             tcp::{
                 Request,
-                RequestFields, //
+                RequestFields,
+                Sender, //
             }, //
         },
         time, //
@@ -87,33 +88,38 @@ pub(crate) fn rewrite_ack(segment: &mut Segment<'_>, ack: Seq, window: u16) -> R
 }
 
 /// A segment of the service that belongs to no connection known: a SYN-ACK begins one.
-pub(crate) fn outbound_unknown(service: &Service, segment: Segment<'_>) -> Verdict {
+pub(crate) fn outbound_unknown(service: &Service, mut segment: Segment<'_>) -> Verdict {
     let header = &segment.header;
     if header.has(flags::SYN | flags::ACK) {
         return syn_ack(service, segment);
     }
     // A connection that was there before the module, or before there was room for it. It is noted
     // once, so that the backup knows that it could not carry it on.
-    if !header.any(flags::RST) && segment.len > 0 {
+    if !header.any(flags::RST) && Sender::of(&mut segment.packet).is_some() {
         unprotected(service, &service.key_of(&segment.client));
     }
     segment.packet.accept()
 }
 
-/// Notes a connection that is not protected. Without room for the note it is only counted.
+/// Notes a connection that is not protected.
 fn unprotected(service: &Service, key: &Key) {
-    service.node.stats.connections_unprotected.inc();
-    let _ = service.add(key, FlowState::Unprotected);
+    match service.add(key, FlowState::Unprotected) {
+        Ok(_) => service.node.stats.connections_unprotected.inc(),
+        Err(_) => service.count_unnoted(),
+    }
 }
 
 /// A client's SYN is being answered: log that, and have the answer wait until the backup knows.
 fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     let key = service.key_of(&segment.client);
-    let request = Request::of(&segment.packet).filter(|r| !r.0.special);
-    let (Some(Request(request)), true) = (request, service.is_known_to_peer()) else {
-        unprotected(service, &key);
+    // A cookie is not a connection yet. If it becomes one, that is noted when it first sends.
+    let Some(Request(request)) = Request::of(&segment.packet) else {
         return segment.packet.accept();
     };
+    if request.special || segment.options().signed || !service.is_known_to_peer() {
+        unprotected(service, &key);
+        return segment.packet.accept();
+    }
     let tracked = Tracked {
         tracker: Tracker::new(Seq::new(request.irs), request.wscale, request.window),
         session: service.node.channel.session(),
@@ -121,7 +127,7 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
         is_open: false,
     };
     let Ok(flow) = service.add(&key, FlowState::Tracked(tracked)) else {
-        service.node.stats.connections_unprotected.inc();
+        service.count_unnoted();
         return segment.packet.accept();
     };
     // The record goes out under the lock: whoever confirms it finds the packet.
@@ -183,14 +189,16 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
     let Inbound::Log(piece) = tracked.tracker.inbound(&segment.header, segment.len) else {
         return segment.packet.accept();
     };
+    // Urgent data is not what it seems in a stream, and the server may not see it where it stands.
+    let plain = !segment.header.has(flags::URG);
     let current = tracked.session == service.node.channel.session();
-    if current && log(service, &flow.key, tracked, &segment, &piece).is_ok() {
+    if plain && current && log(service, &flow.key, tracked, &segment, &piece).is_ok() {
         tracked.tracker.logged(&piece);
         service.node.stats.bytes_logged.add(piece.len as u64);
         return segment.packet.accept();
     }
     // The segment itself is received all the same: only the protection ends.
-    let leftover = give_up(service, &mut state);
+    let leftover = give_up(service, &flow.key, &mut state);
     drop(state);
     leftover.send(service);
     segment.packet.accept()
@@ -242,7 +250,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
     };
     if tracked.session != service.node.channel.session() {
         tracked.tracker.outbound_unprotected(&segment.header);
-        let leftover = give_up(service, &mut state);
+        let leftover = give_up(service, &flow.key, &mut state);
         drop(state);
         leftover.send(service);
         return segment.packet.accept();
@@ -316,7 +324,7 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
     }
     let upto = confirm.upto.get();
     if upto == 0 {
-        let leftover = give_up(service, &mut state);
+        let leftover = give_up(service, &flow.key, &mut state);
         drop(state);
         leftover.finish(service, &flow);
         return Ok(());
@@ -366,13 +374,26 @@ impl Leftover {
     }
 }
 
+/// Has the backup forget a connection, if it knows of it.
+fn tell_closed(service: &Service, key: &Key, tracked: &Tracked) {
+    if tracked.session == service.node.channel.session() {
+        let close = record::Close {
+            key: *key,
+            incarnation: tracked.tracker.incarnation().into(),
+        };
+        let node = &service.node;
+        node.channel.append_or_fail(&close, &node.desk);
+    }
+}
+
 /// Ends the protection of a connection, and returns what it has held back.
-fn give_up(service: &Service, state: &mut FlowState) -> Leftover {
+fn give_up(service: &Service, key: &Key, state: &mut FlowState) -> Leftover {
     let mut leftover = Leftover {
         kept: None,
         ack: false,
     };
     if let FlowState::Tracked(tracked) = state {
+        tell_closed(service, key, tracked);
         leftover.kept = tracked.take_kept();
         leftover.ack = leftover.kept.is_none() && tracked.tracker.holds_back();
         *state = FlowState::Unprotected;
@@ -396,9 +417,21 @@ pub(crate) fn let_go(service: &Service, flow: &FlowRef) {
     leftover.finish(service, flow);
 }
 
+/// Ends the protection of a connection that was logged in another session than the present one. May
+/// sleep.
+pub(crate) fn release_stale(service: &Service, flow: &FlowRef) {
+    let session = service.node.channel.session();
+    let mut state = flow.state.lock();
+    if matches!(&*state, FlowState::Tracked(tracked) if tracked.session != session) {
+        let leftover = give_up(service, &flow.key, &mut state);
+        drop(state);
+        leftover.finish(service, flow);
+    }
+}
+
 /// Ends the protection of a connection because nobody logs it any more. May sleep.
 pub(crate) fn release(service: &Service, flow: &FlowRef) {
-    let leftover = give_up(service, &mut flow.state.lock());
+    let leftover = give_up(service, &flow.key, &mut flow.state.lock());
     leftover.finish(service, flow);
 }
 
@@ -414,12 +447,7 @@ pub(crate) fn is_served_here(flow: &Flow) -> bool {
 pub(crate) fn closed(service: &Service, flow: &FlowRef) {
     let state = flow.state.lock();
     if let FlowState::Tracked(tracked) = &*state {
-        let close = record::Close {
-            key: flow.key,
-            incarnation: tracked.tracker.incarnation().into(),
-        };
-        // If the log is closed or full the session ends, and with it all that the backup holds.
-        let _ = service.node.channel.log.append(&close, None);
+        tell_closed(service, &flow.key, tracked);
     }
     drop(state);
     service.node.stats.connections_closed.inc();

@@ -31,6 +31,7 @@ use crate::{
         Tracked, //
     },
     takeover::{
+        self,
         Report,
         Restoring,
         Takeover, //
@@ -117,6 +118,8 @@ pub(crate) struct Service {
     connections: Atomic<u32>,
     /// How many of them are [`FlowState::Unprotected`].
     unprotected: Atomic<u32>,
+    /// Sightings since the last sweep of connections for which there was no room.
+    unnoted: Atomic<u32>,
     /// Who speaks. Taken in softirq and process context, innermost.
     #[pin]
     ownership: SpinLockBh<Ownership>,
@@ -173,6 +176,7 @@ impl Service {
                 flows <- Table::new(),
                 connections: Atomic::new(0),
                 unprotected: Atomic::new(0),
+                unnoted: Atomic::new(0),
                 ownership <- new_spinlock_bh!(
                     Ownership::new(definition.role),
                     "Service::ownership"
@@ -238,7 +242,11 @@ impl Service {
             },
             active: u8::from(ownership.state() == State::Active),
             epoch: ownership.epoch().into(),
-            unprotected: self.unprotected.load(Relaxed).into(),
+            unprotected: self
+                .unprotected
+                .load(Relaxed)
+                .saturating_add(self.unnoted.load(Relaxed))
+                .into(),
         }
     }
 
@@ -269,12 +277,16 @@ impl Service {
         }
     }
 
-    /// A session has begun or ended: what is held of the peer's connections has no sequel.
+    /// A session has begun or ended: what belongs to another one has no sequel. May sleep.
     pub(crate) fn session_changed(&self) {
         self.backed.store(0, Relaxed);
         self.peer_unprotected.store(u32::MAX, Relaxed);
         if self.state().0 != State::Active {
             self.forget_all();
+            return;
+        }
+        for flow in self.collect() {
+            primary::release_stale(self, &flow);
         }
     }
 
@@ -365,7 +377,7 @@ impl Service {
         self.speaks.store(0, Release);
         self.node.stats.stand_downs.inc();
         pr_warn!("{}: standing down: {}\n", &*self.name, why);
-        self.takeover.abandon();
+        takeover::abandon(self);
         self.forget_all();
     }
 
@@ -439,6 +451,12 @@ impl Service {
         self.node.stats.connections_unprotected.inc();
     }
 
+    /// A connection was seen that is not protected, and for which there is no room.
+    pub(crate) fn count_unnoted(&self) {
+        self.unnoted.store(1, Relaxed);
+        self.node.stats.connections_unnoted.inc();
+    }
+
     fn forget_all(&self) {
         for flow in self.collect() {
             self.forget(&flow);
@@ -449,6 +467,7 @@ impl Service {
     pub(crate) fn sweep(&self) {
         let sweeps = self.sweeps.load(Relaxed).wrapping_add(1);
         self.sweeps.store(sweeps, Relaxed);
+        self.unnoted.store(0, Relaxed);
         if !self.speaks() {
             return;
         }
@@ -491,7 +510,6 @@ impl Service {
     /// Ends all that goes on for the service, which has no hooks any more: what is held back is
     /// sent, and the sockets go on as ordinary ones. May sleep.
     pub(crate) fn stop(&self) {
-        self.takeover.abandon();
         for flow in self.collect() {
             primary::release(self, &flow);
             self.forget(&flow);

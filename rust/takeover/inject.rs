@@ -57,7 +57,7 @@ impl Injection {
                     val: open.client_tsval.get(),
                     ecr: 0,
                 }),
-                sack: false,
+                ..Options::default()
             },
             payload: KVec::new(),
         }

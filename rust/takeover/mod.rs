@@ -187,11 +187,15 @@ impl Takeover {
         self.going_on.store(u32::from(!all.is_empty()), Release);
         *self.queue.lock() = all;
     }
+}
 
-    /// Leaves the connections that have not come to their end where they are. May sleep.
-    pub(crate) fn abandon(&self) {
-        let _drop_outside_lock = mem::take(&mut *self.queue.lock());
-        self.going_on.store(0, Release);
+/// Ends a takeover that is going on: the connections that have not come to their end cannot be
+/// carried on any more. Waits for the director to be done with them. May sleep.
+pub(crate) fn abandon(service: &Service) {
+    let left = mem::take(&mut *service.takeover.queue.lock());
+    service.takeover.going_on.store(0, Release);
+    for flow in left {
+        fail(service, &flow);
     }
 }
 
@@ -214,7 +218,8 @@ pub(crate) fn advance(service: &Service) -> u64 {
         return u64::MAX;
     }
     let mut next = u64::MAX;
-    let mut queue = mem::take(&mut *service.takeover.queue.lock());
+    // Held for the whole round, so that nobody ends the takeover in the midst of it.
+    let mut queue = service.takeover.queue.lock();
     let mut under_way = 0;
     queue.retain(|flow| {
         if under_way == AT_ONCE {
@@ -237,11 +242,10 @@ pub(crate) fn advance(service: &Service) -> u64 {
             }
         }
     });
-    if queue.is_empty() {
+    if queue.is_empty() && service.takeover.is_going_on() {
         service.takeover.going_on.store(0, Release);
         service.report.end(service);
     }
-    *service.takeover.queue.lock() = queue;
     next
 }
 

@@ -25,6 +25,8 @@ pub(crate) mod flags {
     pub(crate) const PSH: u8 = 0x08;
     /// The acknowledgement number counts.
     pub(crate) const ACK: u8 = 0x10;
+    /// The urgent pointer counts.
+    pub(crate) const URG: u8 = 0x20;
     /// ECN echo (RFC 3168).
     pub(crate) const ECE: u8 = 0x40;
     /// Congestion window reduced (RFC 3168).
@@ -39,6 +41,8 @@ mod option {
     pub(super) const SACK_PERMITTED: u8 = 4;
     pub(super) const SACK: u8 = 5;
     pub(super) const TIMESTAMPS: u8 = 8;
+    pub(super) const MD5: u8 = 19;
+    pub(super) const AUTHENTICATION: u8 = 29;
 }
 
 /// The timestamps option.
@@ -82,6 +86,8 @@ pub(crate) struct Options {
     pub(crate) timestamps: Option<Timestamps>,
     /// The segment reports selective acknowledgements.
     pub(crate) sack: bool,
+    /// The segment is signed (RFC 2385, RFC 5925).
+    pub(crate) signed: bool,
 }
 
 impl Header {
@@ -193,6 +199,7 @@ impl Options {
             (option::WSCALE, &[scale]) => self.wscale = Some(scale.min(MAX_WSCALE)),
             (option::SACK_PERMITTED, []) => self.sack_permitted = true,
             (option::SACK, _) => self.sack = true,
+            (option::MD5 | option::AUTHENTICATION, _) => self.signed = true,
             (option::TIMESTAMPS, &[a, b, c, d, e, f, g, h]) => {
                 self.timestamps = Some(Timestamps {
                     val: u32::from_be_bytes([a, b, c, d]),
@@ -242,7 +249,7 @@ mod tests {
                 wscale: Some(7),
                 sack_permitted: true,
                 timestamps: Some(Timestamps { val: 1, ecr: 0 }),
-                sack: false,
+                ..Options::default()
             },
         )
     }
