@@ -21,6 +21,8 @@ module:
 	@$(SANDBOX) make --no-print-directory KDIR=/kdir $(MAKEOVERRIDES) module
 else
 module:
+	@grep -qs '^CONFIG_RUST=y' $(KDIR)/.config || { \
+		echo 'error: $(KDIR) is no prepared kernel tree with CONFIG_RUST=y' >&2; exit 1; }
 	@mkdir -p build
 	@$(kbuild) --no-print-directory modules
 endif
