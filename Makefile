@@ -9,7 +9,7 @@ KDIR ?=
 SANDBOX = scripts/in-sandbox
 
 # The compiler that the kernel was built with, as its configuration tells.
-kernel_cc = $(shell sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*gcc[^ ]*\) .*/\1/p' $(KDIR)/.config)
+kernel_cc = $(shell sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*gcc[^ ]*\) .*/\1/p' $(KDIR)/.config 2>/dev/null)
 # CLIPPY=1, W=1 and the like reach the kernel's build by themselves: make hands its command line on.
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build \
 	$(if $(LLVM)$(filter command line environment,$(origin CC)),,$(addprefix CC=,$(kernel_cc)))

@@ -28,7 +28,8 @@ def frames(path):
 
 
 def segments(path, service_port):
-    """The service's TCP segments: (time, source MAC, to client?, client, seq, ack, flags, bytes)."""
+    """The service's TCP segments:
+    (time, source MAC, whether to the client, client, seq, ack, flags, bytes of payload)."""
     for time, frame, length in frames(path):
         kind = int.from_bytes(frame[12:14], "big")
         if kind == ETHERTYPE_IPV4 and frame[23] == TCP:
