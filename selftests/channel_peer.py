@@ -100,10 +100,21 @@ class Peer:
         if self.listener:
             connection, _ = self.listener.accept()
         else:
-            connection = socket.create_connection((self.options.peer, PORT), 20,
-                                                  (self.options.local, 0))
+            connection = self.connect()
         connection.settimeout(10)
         return connection
+
+    def connect(self):
+        """Connects; right after a session the module may need a moment until it listens again."""
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                return socket.create_connection((self.options.peer, PORT), 20,
+                                                (self.options.local, 0))
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.02)
 
     def malformed(self):
         """How many records the module has refused."""

@@ -13,17 +13,20 @@
 . "$here/node.sh"
 . "$here/client.sh"
 
+# The last part of a pipe counts its results in this shell.
+shopt -s lastpipe
+
 # results_of COMMAND...: its lines "ok NAME" and "not ok NAME" are results.
 results_of() {
-	local line code=
-	while IFS= read -r line; do
+	local line code=0
+	{ "$@" 2>&1 || echo "exit $?"; } | while IFS= read -r line; do
 		case $line in
 		"ok "*) tap_result ok "${line#ok }" ;;
 		"not ok "*) tap_result "not ok" "${line#not ok }" ;;
 		"exit "*) code=${line#exit } ;;
 		*) tap_note "$line" ;;
 		esac
-	done < <("$@" 2>&1; echo "exit $?")
+	done
 	check "the bad peer comes to its end" is "$code" 0
 }
 
@@ -66,7 +69,9 @@ check "a good peer gets its session" wait_for 30 reads b channel/state up
 check "the service is protected" wait_for 30 reads a services/web/protected 1
 check "node b is ready" wait_for 30 reads b services/web/takeover_ready 1
 
-# Node a connects: the peer listens.
+# Node a connects: the peer listens. A node without a role is a host like any other: it must not
+# have the address.
+ip -n b addr del "$service_address/32" dev eth0
 put b services/web/role off
 put b channel/enabled 0
 need 30 reads a channel/state connecting
@@ -74,6 +79,7 @@ results_of bad_peer b --listen
 channel_up_again() {
 	put b channel/enabled 1
 	put b services/web/role backup
+	ip -n b addr add "$service_address/32" dev eth0
 	wait_for 30 reads b services/web/takeover_ready 1
 }
 check "after all that the pair is whole again" channel_up_again
