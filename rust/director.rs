@@ -94,7 +94,7 @@ impl Director {
     fn services(&self) -> KVec<Arc<Service>> {
         let mut services = KVec::new();
         self.node.each_service(|service| {
-            // One that is left out for want of memory has its turn the next time.
+            // As above: the next time.
             let _ = services.push(service.clone(), GFP_KERNEL);
         });
         services

@@ -3,7 +3,7 @@
 //! A node: what one net namespace is to the cluster. It owns the channel, the limits, the counters
 //! and the running services, and hands what comes over the channel to whom it concerns.
 //!
-//! Lock order: `Node::services`, then a service's lists, then [`Flow::state`](crate::service::Flow),
+//! Lock order: `Node::confirmations`, then `Node::services`, then a service's lists, then [`Flow::state`](crate::service::Flow),
 //! then the log. Socket locks are taken with none of them held.
 
 use crate::{
@@ -141,7 +141,12 @@ impl Node {
 
     /// Shows each running service to `visit`. May sleep.
     pub(crate) fn each_service(&self, mut visit: impl FnMut(&Arc<Service>)) {
+        let mut all = KVec::new();
         for service in self.services.lock().iter() {
+            // One that is left out for want of memory has its turn the next time.
+            let _ = all.push(service.clone(), GFP_KERNEL);
+        }
+        for service in &all {
             visit(service);
         }
     }
@@ -175,6 +180,13 @@ impl Node {
         }
     }
 
+    /// This node may have been asleep for so long that the peer has taken over: whatever it speaks
+    /// for waits until it is known.
+    pub(crate) fn doubt(&self) {
+        self.each_service(|service| service.doubt());
+        self.desk.ring();
+    }
+
     /// The session has ended, or none came about. A peer that lives goes on without this node from
     /// here on, so what is held of its connections is stale.
     pub(crate) fn session_ended(&self) {
@@ -204,6 +216,12 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// Waits until no record about a connection is being taken in, and has those that come wait until
+    /// what is returned is dropped. May sleep.
+    pub(crate) fn pause_records(&self) -> impl Drop + '_ {
+        self.confirmations.lock()
     }
 
     /// The receiver has taken in all that was there.

@@ -75,7 +75,10 @@ impl Confirmations {
             let flow = service.find(&data.key).ok_or(ENOENT)?;
             add_input(&flow, data, bytes).inspect_err(|_| {
                 node.stats.replicas_refused.inc();
-                service.forget(&flow);
+                // Another connection's replica of the same name is none of its business.
+                if is_replica_of(&flow, data.incarnation.get()) {
+                    service.forget(&flow);
+                }
             })
         });
         self.confirm(node, &data.key, data.incarnation.get(), upto.unwrap_or(0));

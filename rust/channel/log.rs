@@ -41,6 +41,11 @@ use kernel::{
 
 /// Frames that are kept for reuse when they have been sent.
 const SPARE: usize = 16;
+/// Of these, how many are only for records without bytes of a client: what ends the protection of a
+/// connection must find room when there is no room for its bytes.
+const RESERVED: usize = 1;
+/// How many bytes of such records there is room for beyond the limit.
+const RESERVED_BYTES: usize = 1 << 20;
 
 /// A part of a packet, to be copied behind a record.
 #[derive(Clone, Copy)]
@@ -109,12 +114,21 @@ impl Log {
     }
 
     /// Takes records for `socket` from now on, up to `limit` bytes, the first frame being number 0.
-    pub(crate) fn open(&self, limit: usize, socket: Arc<Socket>) {
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and the log stays closed.
+    pub(crate) fn open(&self, limit: usize, socket: Arc<Socket>) -> Result {
         self.close();
+        let reserve = KVec::with_capacity(MAX_FRAME, GFP_KERNEL)?;
         let mut inner = self.inner.lock();
         inner.limit = limit;
         inner.sequence = 0;
+        if inner.spare.len() < RESERVED {
+            inner.spare.push(reserve, GFP_ATOMIC)?;
+        }
         inner.socket = Some(socket);
+        Ok(())
     }
 
     /// Takes no more records, forgets those that wait, and shuts the socket down. May sleep.
@@ -143,7 +157,7 @@ impl Log {
         let len = header.len() + size_of::<B>() + payload_len;
         let mut inner = self.inner.lock();
         let was_empty = inner.records == 0;
-        let frame = inner.frame_with_room(len)?;
+        let frame = inner.frame_with_room(len, payload.is_some())?;
         let before = frame.len();
         let whole = frame
             .extend_from_slice(&header, GFP_ATOMIC)
@@ -210,17 +224,24 @@ impl Log {
 }
 
 impl Inner {
-    /// Returns the frame that has room for `len` bytes more.
-    fn frame_with_room(&mut self, len: usize) -> Result<&mut KVec<u8>> {
+    /// Returns the frame that has room for `len` bytes more, of a client or not.
+    fn frame_with_room(&mut self, len: usize, is_payload: bool) -> Result<&mut KVec<u8>> {
         if self.socket.is_none() {
             return Err(ENOTCONN);
         }
-        if self.bytes + len > self.limit {
+        let beyond = if is_payload { 0 } else { RESERVED_BYTES };
+        if self.bytes + len > self.limit.saturating_add(beyond) {
             return Err(ENOBUFS);
         }
         let full = self.frames.last().is_none_or(|f| f.len() + len > MAX_FRAME);
         if full {
-            let mut frame = match self.spare.pop() {
+            let keep = if is_payload { RESERVED } else { 0 };
+            let spare = if self.spare.len() > keep {
+                self.spare.pop()
+            } else {
+                None
+            };
+            let mut frame = match spare {
                 Some(frame) => frame,
                 None => KVec::with_capacity(MAX_FRAME, GFP_ATOMIC)?,
             };

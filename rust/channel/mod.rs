@@ -235,7 +235,6 @@ impl Channel {
     /// Ends the session, if there is one; a new one begins when the peer is back. May sleep.
     pub(crate) fn hang_up(&self) {
         self.session.store(0, Release);
-        self.failed.store(0, Relaxed);
         self.log.close();
     }
 
@@ -256,13 +255,21 @@ impl Channel {
     /// Returns whether a session exists only because nobody has noticed yet that the peer has been
     /// silent for too long, as after this node was paused. Callable from any context.
     pub(crate) fn has_lapsed(&self) -> bool {
-        let silence = time::jiffies().wrapping_sub(self.heard_jiffies.load(Relaxed));
+        // In this order, so that what is heard in between makes it no longer.
+        let heard = self.heard_jiffies.load(Relaxed);
+        let silence = time::jiffies().saturating_sub(heard);
         self.is_backed() && silence > self.peer_timeout_jiffies.load(Relaxed)
     }
 
     /// Returns whether there is a session with a peer that is not silent. Callable from any context.
     pub(crate) fn is_backed(&self) -> bool {
         self.session() != 0 && self.degraded.load(Acquire) == 0
+    }
+
+    /// Returns whether what the peer said `ago` jiffies ago may still be so: it would have said
+    /// something else by now, or nothing of the kind any more.
+    pub(crate) fn status_holds(&self, ago: u64) -> bool {
+        ago <= self.peer_timeout_jiffies.load(Relaxed)
     }
 
     /// Has nothing wait for the peer until it is heard again. Returns whether that is news.
@@ -298,7 +305,8 @@ impl Channel {
 
     /// A connection stands: records may be sent.
     fn begin(&self, node: &Node, socket: &Arc<Socket>) -> Result {
-        self.log.open(node.limits.log_bytes(), socket.clone());
+        self.failed.store(0, Relaxed);
+        self.log.open(node.limits.log_bytes(), socket.clone())?;
         self.log.append(
             &Hello {
                 node: node.id.into(),
@@ -316,12 +324,16 @@ impl Channel {
         number
     }
 
-    fn heard(&self) {
+    /// Takes note that the peer was heard. Returns whether that comes so late that the peer may have
+    /// taken over, without this node having noticed the silence.
+    fn heard(&self) -> bool {
+        let late = self.has_lapsed();
         self.heard_us.store(time::now_us(), Relaxed);
         self.heard_jiffies.store(time::jiffies(), Relaxed);
         if self.degraded.load(Relaxed) != 0 {
             self.degraded.store(0, Release);
         }
+        late
     }
 
     fn heartbeat(&self) -> Jiffies {

@@ -126,7 +126,9 @@ impl Receiver {
                 }
                 Err(_) => break,
             }
-            channel.heard();
+            if channel.heard() {
+                self.node.doubt();
+            }
             if let Err(reason) = self.take_frames(&mut input) {
                 self.node.stats.malformed_records.inc();
                 warn_ratelimited!("channel: {reason:?} from the peer, starting anew\n");
@@ -188,6 +190,10 @@ impl Run for Receiver {
                 Ok(socket) => {
                     if let Err(e) = this.serve(socket, stop) {
                         warn_ratelimited!("channel: {e:?}\n");
+                    }
+                    // Not by our doing: the peer may have taken over, and hung up.
+                    if this.node.channel.is_backed() && !stop.requested() {
+                        this.node.doubt();
                     }
                     this.node.channel.hang_up();
                     this.node.session_ended();

@@ -47,11 +47,21 @@ impl Root {
 /// What there is in a net namespace.
 ///
 /// The fields are in the order of their end: first nobody can ask for anything any more, then
-/// nothing happens any more, then the services go, and the node with the last of them.
+/// nothing happens any more, then nothing comes or goes any more, and the node goes with the last of
+/// them.
 pub(crate) struct Namespace {
     _files: Files,
     _director: Thread,
-    node: Arc<Node>,
+    _channel: Quiet,
+}
+
+/// The channel, which ends with it: nobody can enable it any more once the files are gone.
+struct Quiet(Arc<Node>);
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        self.0.channel.disable();
+    }
 }
 
 /// The directories below `net/`, each before the one it is in.
@@ -107,16 +117,9 @@ impl PerNet for Namespace {
             Self {
                 _files: files,
                 _director: director,
-                node,
+                _channel: Quiet(node),
             },
             GFP_KERNEL,
         )?)
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        // The services were stopped with their files; nothing is logged any more.
-        self.node.channel.disable();
     }
 }

@@ -44,6 +44,12 @@ impl Assembly {
         self.next
     }
 
+    /// Returns whether all offsets from `start` up to, not including, `end` are there.
+    pub(crate) fn has(&self, start: u64, end: u64) -> bool {
+        let mut runs = self.runs.iter().take(self.count);
+        end <= self.next || runs.any(|run| run.start <= start && end <= run.end)
+    }
+
     /// Adds the offsets from `start` up to, not including, `end`.
     ///
     /// # Errors
@@ -123,6 +129,8 @@ mod tests {
         a.add(11, 21).unwrap();
         a.add(31, 41).unwrap();
         assert_eq!((a.next(), a.count), (1, 2));
+        assert!(a.has(11, 21) && a.has(12, 20) && a.has(0, 1));
+        assert!(!a.has(10, 21) && !a.has(20, 32) && !a.has(1, 2));
         a.add(21, 31).unwrap();
         assert_eq!((a.next(), a.count), (1, 1));
         a.add(1, 12).unwrap();

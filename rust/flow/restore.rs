@@ -159,6 +159,13 @@ impl Restore {
         }
     }
 
+    /// The handshake has to be replayed from the beginning.
+    pub(crate) fn start_over(&mut self) {
+        if self.phase == Phase::Handshake {
+            self.phase = Phase::Embryo;
+        }
+    }
+
     /// There is a child in the table of established connections.
     pub(crate) fn child_found(&mut self) {
         if self.phase == Phase::Handshake {
@@ -173,6 +180,16 @@ impl Restore {
         (self.irs.at(self.fed), self.iss.at(ack))
     }
 
+    /// Returns whether a segment may be the client's; `held` is the end of the input that is held.
+    ///
+    /// The client may have been offered no more than the old node has told of.
+    pub(crate) fn accepts(&self, header: &Header, held: u64) -> bool {
+        let offset = header.seq.offset(self.irs, held);
+        header.has(flags::ACK)
+            && !header.any(flags::SYN | flags::RST)
+            && offset.is_some_and(|offset| offset <= self.old_edge)
+    }
+
     /// Looks at a segment of the client with `len` bytes of payload; `held` is the end of the
     /// input that is held.
     ///
@@ -184,15 +201,13 @@ impl Restore {
         len: usize,
         held: u64,
     ) -> (Option<Piece>, Option<Tell>) {
-        if !header.has(flags::ACK) || header.any(flags::SYN | flags::RST) {
-            return (None, None);
-        }
-        let Some(offset) = header.seq.offset(self.irs, held) else {
+        let Some(offset) = header
+            .seq
+            .offset(self.irs, held)
+            .filter(|_| self.accepts(header, held))
+        else {
             return (None, None);
         };
-        if offset > self.old_edge {
-            return (None, None);
-        }
         // CAST: Widening.
         let end = offset + len as u64 + u64::from(header.has(flags::FIN));
         self.client_next = self.client_next.max(end);

@@ -101,7 +101,12 @@ pub(crate) fn first_edge(window: u32) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tracker {
     irs: Seq,
+    iss: Seq,
     wscale: u8,
+    /// The service has sent no offset from here on.
+    service_next: u64,
+    /// The timestamp of the last segment that was logged.
+    tsval: Option<u32>,
     /// All offsets below are in the log.
     logged: u64,
     /// No offset from here on is in the log.
@@ -127,16 +132,20 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    /// Creates the tracker of a connection whose SYN, number `irs`, has been answered.
+    /// Creates the tracker of a connection whose SYN, number `irs`, has been answered with one of
+    /// number `iss`.
     ///
     /// `window` is what the SYN-ACK offers in bytes, `wscale` the scale of the windows that
     /// follow, 0 to 14.
-    pub(crate) fn new(irs: Seq, wscale: u8, window: u32) -> Self {
+    pub(crate) fn new(irs: Seq, iss: Seq, wscale: u8, window: u32) -> Self {
         let edge = 1 + u64::from(window);
         let known_edge = first_edge(window);
         Self {
             irs,
+            iss,
             wscale,
+            service_next: 1,
+            tsval: None,
             logged: 1,
             reached: 1,
             confirmed: 0,
@@ -170,9 +179,11 @@ impl Tracker {
 
     /// Looks at a segment of the client with `len` bytes of payload.
     ///
-    /// What lies outside the offered window is not logged: TCP does not take it either.
-    pub(crate) fn inbound(&self, header: &Header, len: usize) -> Inbound {
-        if header.any(flags::SYN | flags::RST) {
+    /// `tsval` is its timestamp, if it has one. What TCP does not take is not logged either: what
+    /// lies outside the offered window, acknowledges what was never sent, or is older than what was
+    /// taken before (RFC 9293, section 3.10.7.4; RFC 7323, section 5).
+    pub(crate) fn inbound(&self, header: &Header, len: usize, tsval: Option<u32>) -> Inbound {
+        if header.any(flags::SYN | flags::RST) || !self.is_acceptable(header, tsval) {
             return Inbound::Nothing;
         }
         let fin = header.has(flags::FIN);
@@ -199,10 +210,21 @@ impl Tracker {
         })
     }
 
-    /// Takes note that `piece` is in the log.
+    fn is_acceptable(&self, header: &Header, tsval: Option<u32>) -> bool {
+        let acknowledged = header.ack.offset(self.iss, self.service_next);
+        let old = match (self.tsval, tsval) {
+            // CAST: The sign of the difference is the order; one tick is let pass, as by the kernel.
+            (Some(last), Some(now)) => (now.wrapping_sub(last) as i32) < -1,
+            _ => false,
+        };
+        header.has(flags::ACK) && acknowledged.is_some_and(|a| a <= self.service_next) && !old
+    }
+
+    /// Takes note that `piece`, of a segment with timestamp `tsval`, is in the log.
     ///
     /// A piece behind a gap counts only when the backup, which puts the pieces together, says so.
-    pub(crate) fn logged(&mut self, piece: &Piece) {
+    pub(crate) fn logged(&mut self, piece: &Piece, tsval: Option<u32>) {
+        self.tsval = tsval.or(self.tsval);
         self.reached = self.reached.max(piece.end());
         if piece.offset <= self.logged {
             self.logged = self.logged.max(piece.end());
@@ -213,6 +235,7 @@ impl Tracker {
     ///
     /// Not for the SYN-ACK, which waits as a whole.
     pub(crate) fn outbound(&mut self, header: &Header, len: usize, has_sack: bool) -> Outbound {
+        self.note_sent(header, len);
         let Some(ack) = self.acknowledged(header) else {
             return Outbound::Pass;
         };
@@ -243,6 +266,14 @@ impl Tracker {
         }
     }
 
+    fn note_sent(&mut self, header: &Header, len: usize) {
+        if let Some(offset) = header.seq.offset(self.iss, self.service_next) {
+            // CAST: `usize` has 64 bits at most.
+            let end = offset + len as u64 + u64::from(header.has(flags::FIN));
+            self.service_next = self.service_next.max(end);
+        }
+    }
+
     fn sent(&mut self, ack: u64, edge: u64) {
         self.acked = self.acked.max(ack);
         self.sent_edge = self.sent_edge.max(edge);
@@ -264,7 +295,8 @@ impl Tracker {
 
     /// Looks at a segment of the service that leaves as it is because nothing protects the
     /// connection at the moment.
-    pub(crate) fn outbound_unprotected(&mut self, header: &Header) {
+    pub(crate) fn outbound_unprotected(&mut self, header: &Header, len: usize) {
+        self.note_sent(header, len);
         if let Some(ack) = self.acknowledged(header) {
             let edge = ack + (u64::from(header.window) << self.wscale);
             self.wanted = self.wanted.max(ack);
@@ -333,11 +365,12 @@ mod tests {
     use super::*;
 
     const IRS: Seq = Seq::new(u32::MAX - 2);
+    const ISS: Seq = Seq::new(7);
     const WSCALE: u8 = 7;
 
     /// A tracker just behind the handshake.
     fn open() -> Tracker {
-        let mut tracker = Tracker::new(IRS, WSCALE, 65535);
+        let mut tracker = Tracker::new(IRS, ISS, WSCALE, 65535);
         assert_eq!(tracker.confirm(1), Some(Release::Nothing));
         tracker
     }
@@ -345,6 +378,7 @@ mod tests {
     fn from_client(offset: u64, bits: u8) -> Header {
         Header {
             seq: IRS.at(offset),
+            ack: ISS.at(1),
             flags: flags::ACK | bits,
             ..Header::default()
         }
@@ -352,6 +386,7 @@ mod tests {
 
     fn from_service(ack: u64, window: u16) -> Header {
         Header {
+            seq: ISS.at(1),
             ack: IRS.at(ack),
             flags: flags::ACK,
             window,
@@ -361,9 +396,9 @@ mod tests {
 
     /// Logs a segment whole, and returns the piece.
     fn log(tracker: &mut Tracker, offset: u64, len: usize, bits: u8) -> Option<Piece> {
-        match tracker.inbound(&from_client(offset, bits), len) {
+        match tracker.inbound(&from_client(offset, bits), len, None) {
             Inbound::Log(piece) => {
-                tracker.logged(&piece);
+                tracker.logged(&piece, None);
                 Some(piece)
             }
             Inbound::Nothing => None,
@@ -406,16 +441,55 @@ mod tests {
     fn what_lies_outside_the_window_is_not_logged() {
         let mut t = open();
         assert_eq!(log(&mut t, 65536 + 1, 10, 0), None);
-        assert_eq!(t.inbound(&from_client(0, flags::SYN), 10), Inbound::Nothing);
-        assert_eq!(t.inbound(&from_client(1, flags::RST), 10), Inbound::Nothing);
-        let mut young = Tracker::new(Seq::new(100), 0, 1000);
+        assert_eq!(
+            t.inbound(&from_client(0, flags::SYN), 10, None),
+            Inbound::Nothing
+        );
+        assert_eq!(
+            t.inbound(&from_client(1, flags::RST), 10, None),
+            Inbound::Nothing
+        );
+        let mut young = Tracker::new(Seq::new(100), ISS, 0, 1000);
         let before = Header {
             seq: Seq::new(90),
             flags: flags::ACK,
             ..Header::default()
         };
-        assert_eq!(young.inbound(&before, 5), Inbound::Nothing);
+        assert_eq!(young.inbound(&before, 5, None), Inbound::Nothing);
         assert_eq!(young.confirm(2), None);
+    }
+
+    #[test]
+    fn what_tcp_refuses_is_not_logged() {
+        let mut t = open();
+        let good = from_client(1, 0);
+        let logs = |t: &Tracker, header, ts| t.inbound(&header, 10, ts) != Inbound::Nothing;
+        assert!(logs(&t, good, Some(100)));
+        let unsent = Header {
+            ack: ISS.at(2),
+            ..good
+        };
+        assert!(!logs(&t, unsent, Some(100)));
+        assert!(!logs(&t, Header { flags: 0, ..good }, Some(100)));
+        let piece = Piece {
+            offset: 1,
+            skip: 0,
+            len: 10,
+            fin: false,
+        };
+        t.logged(&piece, Some(100));
+        let next = from_client(11, 0);
+        assert!(!logs(&t, next, Some(98)));
+        assert!(logs(&t, next, Some(99)));
+        t.outbound(&from_service(1, 500), 1, false);
+        assert!(logs(
+            &t,
+            Header {
+                ack: ISS.at(2),
+                ..next
+            },
+            Some(100)
+        ));
     }
 
     #[test]
@@ -546,7 +620,7 @@ mod tests {
         let mut t = open();
         log(&mut t, 1, 1000, 0);
         t.outbound(&from_service(1001, 500), 0, false);
-        t.outbound_unprotected(&from_service(1001, 500));
+        t.outbound_unprotected(&from_service(1001, 500), 0);
         assert!(!t.holds_back());
         log(&mut t, 1001, 1000, 0);
         assert_eq!(

@@ -54,9 +54,11 @@ impl Stop {
 /// # Invariants
 ///
 /// `task` is a kernel thread that runs [`Self::main`] and has not been stopped; it does not end
-/// before that.
+/// before that. `data` is what it was given, and `reclaim` drops that.
 pub(crate) struct Thread {
     task: NonNull<bindings::task_struct>,
+    data: *mut c_void,
+    reclaim: unsafe fn(*mut c_void),
 }
 
 // SAFETY: `kthread_stop()` may be called from any thread but the one that is stopped.
@@ -88,7 +90,17 @@ impl Thread {
         // INVARIANT: `main` does not return before it is asked to.
         Ok(Self {
             task: NonNull::new(task).ok_or(ENOMEM)?,
+            data,
+            reclaim: Self::reclaim::<T>,
         })
+    }
+
+    /// # Safety
+    ///
+    /// `data` is what [`Self::spawn`] has passed to a thread that has never run.
+    unsafe fn reclaim<T: Run>(data: *mut c_void) {
+        // SAFETY: By the function requirements it is still ours.
+        drop(unsafe { Arc::<T>::from_foreign(data) });
     }
 
     /// # Safety
@@ -108,6 +120,11 @@ impl Thread {
 impl Drop for Thread {
     fn drop(&mut self) {
         // SAFETY: By the type invariants the task is there, and has not been stopped.
-        unsafe { bindings::kthread_stop(self.task.as_ptr()) };
+        let result = unsafe { bindings::kthread_stop(self.task.as_ptr()) };
+        // A thread that was stopped before it ran at all; one that ran returns 0.
+        if result == EINTR.to_errno() {
+            // SAFETY: It has never run.
+            unsafe { (self.reclaim)(self.data) };
+        }
     }
 }

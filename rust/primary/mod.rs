@@ -121,7 +121,12 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
         return segment.packet.accept();
     }
     let tracked = Tracked {
-        tracker: Tracker::new(Seq::new(request.irs), request.wscale, request.window),
+        tracker: Tracker::new(
+            Seq::new(request.irs),
+            Seq::new(request.iss),
+            request.wscale,
+            request.window,
+        ),
         session: service.node.channel.session(),
         kept: None,
         is_open: false,
@@ -132,7 +137,7 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     };
     // The record goes out under the lock: whoever confirms it finds the packet.
     let mut state = flow.state.lock();
-    let opened = open_record(&key, &request, segment.header.window);
+    let opened = open_record(&key, &request);
     if service.node.channel.log.append(&opened, None).is_err() {
         *state = FlowState::Unprotected;
         drop(state);
@@ -152,7 +157,7 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     verdict
 }
 
-fn open_record(key: &Key, request: &RequestFields, window: u16) -> record::Open {
+fn open_record(key: &Key, request: &RequestFields) -> record::Open {
     let flag = |set: bool, flag: u8| if set { flag } else { 0 };
     record::Open {
         key: *key,
@@ -167,7 +172,6 @@ fn open_record(key: &Key, request: &RequestFields, window: u16) -> record::Open 
         service_wscale: request.wscale,
         reserved: 0,
         client_mss: request.client_mss.into(),
-        client_window: window.into(),
         window: request.window.into(),
         client_tsval: request.client_tsval.into(),
         service_tsval: request.tsval.into(),
@@ -179,21 +183,23 @@ fn open_record(key: &Key, request: &RequestFields, window: u16) -> record::Open 
 pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
     // A segment with a wrong checksum is dropped by TCP: it must not be logged either.
     let tcp = segment.tcp;
-    if segment.len > 0 && !segment.packet.tcp_checksum_ok(tcp) {
+    if !segment.packet.tcp_checksum_ok(tcp) {
         return segment.packet.accept();
     }
+    let tsval = segment.options().timestamps.map(|ts| ts.val);
     let mut state = flow.state.lock();
     let FlowState::Tracked(tracked) = &mut *state else {
         return segment.packet.accept();
     };
-    let Inbound::Log(piece) = tracked.tracker.inbound(&segment.header, segment.len) else {
+    let verdict = tracked.tracker.inbound(&segment.header, segment.len, tsval);
+    let Inbound::Log(piece) = verdict else {
         return segment.packet.accept();
     };
     // Urgent data is not what it seems in a stream, and the server may not see it where it stands.
     let plain = !segment.header.has(flags::URG);
     let current = tracked.session == service.node.channel.session();
     if plain && current && log(service, &flow.key, tracked, &segment, &piece).is_ok() {
-        tracked.tracker.logged(&piece);
+        tracked.tracker.logged(&piece, tsval);
         service.node.stats.bytes_logged.add(piece.len as u64);
         return segment.packet.accept();
     }
@@ -249,14 +255,18 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
         return segment.packet.accept();
     };
     if tracked.session != service.node.channel.session() {
-        tracked.tracker.outbound_unprotected(&segment.header);
+        tracked
+            .tracker
+            .outbound_unprotected(&segment.header, segment.len);
         let leftover = give_up(service, &flow.key, &mut state);
         drop(state);
         leftover.send(service);
         return segment.packet.accept();
     }
     if !service.node.channel.is_backed() {
-        tracked.tracker.outbound_unprotected(&segment.header);
+        tracked
+            .tracker
+            .outbound_unprotected(&segment.header, segment.len);
         let kept = tracked.kept.take();
         drop(state);
         drop(kept);

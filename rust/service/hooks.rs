@@ -212,7 +212,7 @@ impl Service {
                 drop(state);
                 primary::inbound(&self, &flow, segment)
             }
-            FlowState::Unprotected => segment.packet.accept(),
+            FlowState::Unprotected | FlowState::Gone => segment.packet.accept(),
             FlowState::Replica(_) => {
                 drop(state);
                 self.node.stats.held_packets.inc();
@@ -230,7 +230,7 @@ impl Service {
             Ok(segment) => segment,
             Err(packet) => return packet.accept(),
         };
-        if !self.speaks() || self.node.channel.has_lapsed() {
+        if !self.speaks() || self.is_muted() {
             self.node.stats.muted_packets.inc();
             return segment.packet.absorb();
         }
@@ -250,7 +250,7 @@ impl Service {
                 drop(state);
                 segment.packet.absorb()
             }
-            FlowState::Tracked(_) | FlowState::Unprotected => {
+            FlowState::Tracked(_) | FlowState::Unprotected | FlowState::Gone => {
                 drop(state);
                 primary::outbound(&self, &flow, segment)
             }

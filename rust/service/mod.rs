@@ -23,7 +23,8 @@ use crate::{
         sync::{
             new_spinlock_bh,
             SpinLockBh, //
-        }, //
+        },
+        time, //
     },
     node::Node,
     primary::{
@@ -44,6 +45,7 @@ use crate::{
         record, //
     },
 };
+use core::mem;
 use kernel::{
     prelude::*,
     str::CString,
@@ -93,6 +95,8 @@ pub(crate) enum FlowState {
     Replica(KBox<Replica>),
     /// It was served by the peer, and is being carried on.
     Restoring(KBox<Restoring>),
+    /// It was forgotten: it is in no table any more, and who still has it leaves it alone.
+    Gone,
 }
 
 /// A connection in its service's table.
@@ -125,8 +129,12 @@ pub(crate) struct Service {
     ownership: SpinLockBh<Ownership>,
     /// A copy of the state, for the hooks: 1 while this node speaks.
     speaks: Atomic<u32>,
+    /// 1 while it is not known whether the peer has taken over.
+    muted: Atomic<u32>,
     /// Whether the peer was heard, in this session, to stand by for the service.
     backed: Atomic<u32>,
+    /// When the peer last said how the service stands there, in jiffies.
+    status_jiffies: Atomic<u64>,
     /// How many connections the peer said it has that this node could not carry on; `u32::MAX`
     /// before it has said so in this session.
     peer_unprotected: Atomic<u32>,
@@ -182,7 +190,9 @@ impl Service {
                     "Service::ownership"
                 ),
                 speaks: Atomic::new(0),
+                muted: Atomic::new(0),
                 backed: Atomic::new(0),
+                status_jiffies: Atomic::new(0),
                 peer_unprotected: Atomic::new(u32::MAX),
                 takeover <- Takeover::new(),
                 report: Report::new(),
@@ -200,6 +210,20 @@ impl Service {
         self.speaks.load(Acquire) != 0
     }
 
+    /// Returns whether this node has to be silent although it speaks for the service: it may not be
+    /// the only one. Callable from any context.
+    pub(crate) fn is_muted(&self) -> bool {
+        self.muted.load(Acquire) != 0 || self.node.channel.has_lapsed()
+    }
+
+    /// This node may have been asleep while the peer took over.
+    pub(crate) fn doubt(&self) {
+        let mut ownership = self.ownership.lock();
+        if ownership.doubt() {
+            self.muted.store(1, Release);
+        }
+    }
+
     /// Returns what this node is, and the highest epoch it knows of.
     pub(crate) fn state(&self) -> (State, u64) {
         let ownership = self.ownership.lock();
@@ -214,7 +238,16 @@ impl Service {
     /// Returns whether the peer stands by for the service, as far as it has said so in this session.
     /// Callable from any context.
     pub(crate) fn is_known_to_peer(&self) -> bool {
-        self.node.channel.session() != 0 && self.backed.load(Relaxed) != 0
+        self.backed.load(Relaxed) != 0 && self.knows_status()
+    }
+
+    /// Returns whether the peer has said lately how the service stands there: it stops to do so when
+    /// the service's role is off there.
+    fn knows_status(&self) -> bool {
+        let channel = &self.node.channel;
+        let said = self.status_jiffies.load(Relaxed);
+        let ago = time::jiffies().saturating_sub(said);
+        channel.session() != 0 && (channel.status_holds(ago) || !channel.is_backed())
     }
 
     /// Returns whether a takeover now would carry on all connections of the peer.
@@ -223,6 +256,7 @@ impl Service {
         ownership.state() == State::Standby
             && ownership.peer_active()
             && self.node.channel.is_backed()
+            && self.knows_status()
             && self.peer_unprotected.load(Relaxed) == 0
     }
 
@@ -254,14 +288,17 @@ impl Service {
     pub(crate) fn peer_says(&self, status: &record::Service, peer: u64) {
         let active = status.active != 0;
         let outranks = peer > self.node.id;
-        let action = self
-            .ownership
-            .lock()
-            .peer_says(active, status.epoch.get(), outranks);
+        let mut ownership = self.ownership.lock();
+        let action = ownership.peer_says(active, status.epoch.get(), outranks);
+        if action == Action::StandDown {
+            self.speaks.store(0, Release);
+        }
+        drop(ownership);
         if action == Action::StandDown {
             self.stand_down("the peer speaks in a later epoch");
         }
         self.backed.store(u32::from(!active), Relaxed);
+        self.status_jiffies.store(time::jiffies(), Relaxed);
         self.peer_unprotected
             .store(status.unprotected.get(), Relaxed);
         self.node.desk.ring();
@@ -297,9 +334,16 @@ impl Service {
             for_ms: channel.silence_us().map(|us| us / 1000),
             limit_ms: channel.peer_timeout_ms().into(),
         };
-        let (action, next) = self.ownership.lock().poll(now_ms, silence);
+        let mut ownership = self.ownership.lock();
+        let (action, next) = ownership.poll(now_ms, silence);
         match action {
-            Action::Wait => {}
+            Action::StandDown => self.speaks.store(0, Release),
+            Action::Reassured | Action::Alone => self.muted.store(0, Release),
+            _ => {}
+        }
+        drop(ownership);
+        match action {
+            Action::Wait | Action::Reassured => {}
             Action::Probe => {
                 // Without its device nobody can be asked, and nobody answers.
                 let _ = arp::probe(&self.node.net, self.ifindex, self.address);
@@ -325,9 +369,10 @@ impl Service {
             self.report.begin(heard_us);
             self.node.stats.takeovers.inc();
             self.node.peer_silent();
-            self.takeover.collect(self);
         }
-        self.speaks.store(1, Release);
+        if !self.begin_to_speak(takeover) {
+            return;
+        }
         if takeover {
             // The peer's life is over; if it has another one, that begins with a new session.
             self.node.channel.hang_up();
@@ -342,6 +387,27 @@ impl Service {
         } else {
             pr_info!("{}: active, epoch {}\n", &*self.name, epoch);
         }
+    }
+
+    /// Has the hooks know that this node speaks, and begins to carry on the peer's connections.
+    /// Returns false if the peer has spoken up in the meantime.
+    fn begin_to_speak(&self, takeover: bool) -> bool {
+        // Nothing may be added to the replicas, nor a new one, while they become something else.
+        let _records = self.node.pause_records();
+        if takeover {
+            self.takeover.collect(self);
+        }
+        let ownership = self.ownership.lock();
+        let active = ownership.state() == State::Active;
+        if active {
+            self.muted.store(0, Release);
+            self.speaks.store(1, Release);
+        }
+        drop(ownership);
+        if !active {
+            takeover::abandon(self);
+        }
+        active
     }
 
     /// Announces the address if that is due, and returns when it is due next.
@@ -374,7 +440,6 @@ impl Service {
 
     /// Another node speaks: this one has to be silent, and what it knows is of no use any more.
     fn stand_down(&self, why: &str) {
-        self.speaks.store(0, Release);
         self.node.stats.stand_downs.inc();
         pr_warn!("{}: standing down: {}\n", &*self.name, why);
         takeover::abandon(self);
@@ -383,15 +448,23 @@ impl Service {
 
     /// Returns all connections; those for which there is no memory are left out.
     pub(crate) fn collect(&self) -> KVVec<FlowRef> {
-        // Some may come while the room is being made.
-        let room = self.connections() as usize + 256;
-        let Ok(mut all) = KVVec::with_capacity(room, GFP_KERNEL) else {
-            pr_err!("{}: no memory for a list of connections\n", &*self.name);
-            return KVVec::new();
-        };
-        self.flows
-            .for_each(|flow| all.push_within_capacity(flow).is_ok());
-        all
+        // Some may come while the room is being made, or be shown twice.
+        let mut room = self.connections() as usize + 256;
+        loop {
+            let Ok(mut all) = KVVec::with_capacity(room, GFP_KERNEL) else {
+                pr_err!("{}: no memory for a list of connections\n", &*self.name);
+                return KVVec::new();
+            };
+            let mut fits = true;
+            self.flows.for_each(|flow| {
+                fits = all.push_within_capacity(flow).is_ok();
+                fits
+            });
+            if fits {
+                return all;
+            }
+            room = room.saturating_mul(2);
+        }
     }
 
     /// Adds a connection in place of any of the same name. Callable from softirq and process
@@ -419,13 +492,22 @@ impl Service {
             }),
             GFP_ATOMIC,
         )?;
-        self.flows.insert(flow.clone())?;
-        self.node.connections.add(1, Relaxed);
-        self.connections.add(1, Relaxed);
-        if unprotected {
-            self.unprotected.add(1, Relaxed);
-        }
+        // Counted first: it may be forgotten as soon as it is there.
+        self.count(1, unprotected);
+        self.flows
+            .insert(flow.clone())
+            .inspect_err(|_| self.count(-1, unprotected))?;
         Ok(flow)
+    }
+
+    /// Counts a connection in, or out.
+    fn count(&self, change: i32, unprotected: bool) {
+        // CAST: Two's complement: adding -1 modulo 2^n.
+        self.node.connections.add(i64::from(change) as u64, Relaxed);
+        self.connections.add(change as u32, Relaxed);
+        if unprotected {
+            self.unprotected.add(change as u32, Relaxed);
+        }
     }
 
     /// Finds a connection. Callable from softirq and process context.
@@ -438,11 +520,10 @@ impl Service {
         if !self.flows.remove(flow) {
             return;
         }
-        self.node.connections.fetch_sub(1, Relaxed);
-        self.connections.fetch_sub(1, Relaxed);
-        if matches!(*flow.state.lock(), FlowState::Unprotected) {
-            self.unprotected.fetch_sub(1, Relaxed);
-        }
+        let mut state = flow.state.lock();
+        let was = mem::replace(&mut *state, FlowState::Gone);
+        drop(state);
+        self.count(-1, matches!(was, FlowState::Unprotected));
     }
 
     /// A connection that was protected is not any more. The caller has changed its state.

@@ -58,6 +58,8 @@ pub(crate) enum Action {
     },
     /// The peer is gone: go on without it.
     Alone,
+    /// Nobody has taken over: speak again.
+    Reassured,
     /// Somebody else speaks: be silent.
     StandDown,
     /// The peer is silent but speaks for the service: what is held of its connections is stale.
@@ -108,6 +110,8 @@ pub(crate) struct Ownership {
     round: Round,
     /// Whether the peer was last heard to speak for the service.
     peer_active: bool,
+    /// Whether the node may have been asleep while its peer took over.
+    in_doubt: bool,
     /// Whether the node has been going on without its peer since it last heard of it.
     alone: bool,
 }
@@ -124,6 +128,7 @@ impl Ownership {
             epoch: 0,
             round: Round::default(),
             peer_active: false,
+            in_doubt: false,
             alone: false,
         }
     }
@@ -148,9 +153,20 @@ impl Ownership {
         self.peer_active
     }
 
-    /// Somebody else has answered for the address.
+    /// Somebody else has answered for the address. What nobody has asked for is no answer.
     pub(crate) fn answered(&mut self) {
-        self.round.answered = true;
+        self.round.answered |= self.round.asked > 0;
+    }
+
+    /// The node may have been asleep for long enough that the peer has taken over. Returns whether
+    /// it speaks, and so has to be silent until [`Action::Reassured`].
+    pub(crate) fn doubt(&mut self) -> bool {
+        let news = self.state == State::Active && !self.in_doubt;
+        if news {
+            self.in_doubt = true;
+            self.round = Round::default();
+        }
+        news
     }
 
     /// The peer says whether it speaks, and the highest epoch that it knows of. `outranks` decides
@@ -178,6 +194,7 @@ impl Ownership {
             State::Probing => self.poll_probing(now_ms),
             State::Standby if !self.peer_active => (Action::Wait, u64::MAX),
             State::Standby => self.poll_silence(now_ms, silence, Self::peer_gone),
+            State::Active if self.in_doubt => self.poll_doubt(now_ms),
             State::Active if self.alone && !is_heard(silence) => (Action::Wait, u64::MAX),
             State::Active => self.poll_silence(now_ms, silence, Self::go_on_alone),
         }
@@ -198,6 +215,23 @@ impl Ownership {
             return (Action::Occupied, self.round.next_ms);
         }
         (self.activate(false), now_ms)
+    }
+
+    fn poll_doubt(&mut self, now_ms: u64) -> (Action, u64) {
+        if self.round.ask(now_ms) {
+            return (Action::Probe, self.round.next_ms);
+        }
+        if !self.round.is_over(now_ms) {
+            return (Action::Wait, self.round.next_ms);
+        }
+        self.in_doubt = false;
+        if self.round.answered {
+            self.stand_down();
+            self.peer_active = true;
+            return (Action::StandDown, now_ms);
+        }
+        self.round = Round::default();
+        (Action::Reassured, now_ms)
     }
 
     /// Watches the peer's silence, and calls `lost` when it has lasted too long and a round of
@@ -251,7 +285,8 @@ impl Ownership {
 
     fn activate(&mut self, takeover: bool) -> Action {
         self.state = State::Active;
-        self.epoch += 1;
+        self.in_doubt = false;
+        self.epoch = self.epoch.saturating_add(1);
         self.round = Round::default();
         self.peer_active = false;
         self.alone = takeover;
@@ -434,6 +469,35 @@ mod tests {
         o.poll(530, silent(530));
         assert_eq!(o.poll(570, silent(570)).0, Action::StandDown);
         assert_eq!(o.state(), State::Standby);
+    }
+
+    #[test]
+    fn a_speaker_that_was_asleep_asks_before_it_speaks_again() {
+        let mut o = active();
+        assert!(o.doubt());
+        assert!(!o.doubt());
+        let mut now = 1000;
+        for _ in 0..PROBES {
+            assert_eq!(o.poll(now, silent(10)).0, Action::Probe);
+            now += PROBE_MS;
+        }
+        let mut superseded = o;
+        assert_eq!(o.poll(now, silent(10)).0, Action::Reassured);
+        assert_eq!(o.state(), State::Active);
+        superseded.answered();
+        assert_eq!(superseded.poll(now, silent(10)).0, Action::StandDown);
+        assert!(!standby().doubt());
+    }
+
+    #[test]
+    fn a_claim_that_nobody_asked_for_is_no_answer() {
+        let mut o = standby();
+        o.poll(1, silent(1));
+        o.answered();
+        assert_eq!(
+            until_decided(&mut o),
+            (Action::Activate { takeover: true }, LIMIT)
+        );
     }
 
     #[test]

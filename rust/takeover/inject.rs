@@ -46,7 +46,7 @@ impl Injection {
                 } else {
                     flags::SYN
                 },
-                window: open.client_window.get(),
+                window: u16::MAX,
                 ..Header::default()
             },
             options: Options {

@@ -94,6 +94,10 @@ const INITIAL_CWND: u32 = 10;
 /// The congestion window while the client has what is sent already, in segments: what is absorbed
 /// here burdens no network.
 const FAST_FORWARD_CWND: u32 = 1000;
+/// How often the handshake is ended with an acknowledgement that has no data.
+const PLAIN_ATTEMPTS: u32 = 2;
+/// How much data goes with it after that, in bytes: less than any segment may have.
+const DEFERRED_BYTES: u64 = 512;
 /// Where the sequence number stands in a TCP header.
 const SEQ: usize = 4;
 
@@ -113,6 +117,8 @@ pub(crate) struct Restoring {
     moved_ms: u64,
     /// How long it may stand still, in milliseconds.
     hold_ms: u64,
+    /// How often the handshake was ended.
+    attempts: u32,
 }
 
 impl Restoring {
@@ -127,6 +133,7 @@ impl Restoring {
             progress: 0,
             moved_ms: now_ms,
             hold_ms,
+            attempts: 0,
         }
     }
 
@@ -280,6 +287,7 @@ fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> 
     }
     if let Some(socket) = socket {
         socket.extend_window(restoring.machine.right_edge().raw());
+        socket.limit_cwnd(INITIAL_CWND);
     }
     restoring.machine.splice();
     let absorbed = restoring.machine.absorbed();
@@ -308,12 +316,14 @@ enum Step {
     Inject(Injection, u64),
     /// Look for the child.
     FindChild(Injection),
-    /// Have the child ask the client where it is.
-    Ask(u64),
+    /// Have the child ask the client where it is; and whether it has been asked for a while.
+    Ask(u64, bool),
     /// Splice client and child.
     Splice(u64),
     /// Nothing before then; and whether that has been so for a while.
     Wait(u64, bool),
+    /// It has come to its end already.
+    Over,
     Failed,
 }
 
@@ -338,12 +348,17 @@ fn turn(service: &Service, flow: &FlowRef) -> Turn {
                     return Turn::Again(now_ms + RETRY_MS);
                 }
             }
-            Step::Ask(again_ms) => {
+            Step::Ask(again_ms, stalled) => {
                 if let Some(socket) = service.socket_of(&flow.key) {
                     socket.send_ack();
                 }
-                return Turn::Again(again_ms);
+                return if stalled {
+                    Turn::Stalled(again_ms)
+                } else {
+                    Turn::Again(again_ms)
+                };
             }
+            Step::Over => return Turn::Done,
             Step::Wait(until_ms, false) => return Turn::Again(until_ms),
             Step::Wait(until_ms, true) => return Turn::Stalled(until_ms),
             Step::Splice(again_ms) if !splice(service, flow) => return Turn::Again(again_ms),
@@ -363,7 +378,7 @@ fn step(service: &Service, flow: &FlowRef, now_ms: u64) -> Step {
         }
     }
     let FlowState::Restoring(restoring) = &mut *state else {
-        return Step::Failed;
+        return Step::Over;
     };
     restoring.note_progress(now_ms);
     if now_ms - restoring.moved_ms >= restoring.hold_ms {
@@ -398,8 +413,7 @@ impl Restoring {
 
     fn step(&mut self, now_ms: u64) -> Step {
         match self.machine.phase() {
-            // Only the director splices, and it forgets the connection with it.
-            Phase::Done => Step::Failed,
+            Phase::Done => Step::Over,
             Phase::CatchUp => self.catch_up(now_ms),
             _ if now_ms < self.retry_ms => self.wait(now_ms, self.retry_ms),
             Phase::Embryo => {
@@ -408,11 +422,11 @@ impl Restoring {
             }
             Phase::Handshake => {
                 self.retry_ms = now_ms + RETRY_MS;
-                Step::FindChild(self.injection(1, self.open.client_window.get()))
+                Step::FindChild(self.handshake())
             }
             Phase::Probe => {
                 self.retry_ms = now_ms + ASK_AGAIN_MS;
-                Step::Ask(self.retry_ms)
+                Step::Ask(self.retry_ms, now_ms - self.moved_ms >= STALLED_MS)
             }
         }
     }
@@ -439,6 +453,29 @@ impl Restoring {
         }
         self.machine.feed(count);
         Step::Inject(injection, now_ms)
+    }
+
+    /// Returns the client's acknowledgement that ends the handshake.
+    ///
+    /// A listener that waits for data (TCP_DEFER_ACCEPT) ignores it unless it has some; it is given
+    /// some when the plain one has been of no use. What it is fed later, it has twice.
+    fn handshake(&mut self) -> Injection {
+        let mut injection = self.injection(1, u16::MAX);
+        self.attempts = self.attempts.saturating_add(1);
+        if self.attempts > PLAIN_ATTEMPTS {
+            let (bytes, fin) = self.input.at(1, DEFERRED_BYTES);
+            // Without memory it stays a plain one.
+            let _ = injection.carry(bytes, fin);
+        }
+        injection
+    }
+
+    /// Takes note of a timestamp of the client, unless it is older than what is known.
+    fn hear_tsval(&mut self, tsval: u32) {
+        // CAST: The sign of the difference is the order.
+        if tsval.wrapping_sub(self.client_tsval) as i32 > 0 {
+            self.client_tsval = tsval;
+        }
     }
 
     /// Returns an acknowledgement of the client for `ack`.
@@ -482,11 +519,12 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
         return segment.packet.absorb();
     }
     let held = restoring.input.end();
+    let accepted = restoring.machine.accepts(&segment.header, held);
     let (piece, tell) = restoring
         .machine
         .hear_client(&segment.header, segment.len, held);
-    if let Some(timestamps) = timestamps {
-        restoring.client_tsval = timestamps.val;
+    if let Some(timestamps) = timestamps.filter(|_| accepted) {
+        restoring.hear_tsval(timestamps.val);
     }
     if let Some(piece) = piece {
         let start = segment.payload() + piece.skip;
@@ -519,8 +557,13 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
     };
     match restoring.machine.phase() {
         Phase::Done => return segment.packet.accept(),
-        // A reset because nobody listens: the handshake is tried again.
-        Phase::Embryo | Phase::Handshake => return segment.packet.absorb(),
+        // A reset because nobody listens, or the request is gone: it is tried again from the start.
+        Phase::Embryo | Phase::Handshake => {
+            if segment.header.has(flags::RST) {
+                restoring.machine.start_over();
+            }
+            return segment.packet.absorb();
+        }
         Phase::Probe | Phase::CatchUp => {}
     }
     if let Some(timestamps) = timestamps {

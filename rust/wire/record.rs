@@ -132,8 +132,6 @@ bodies! {
         reserved: u8,
         /// The client's maximum segment size.
         client_mss: U16,
-        /// The client's first window, not scaled.
-        client_window: U16,
         /// The window that the service offered first, in bytes.
         window: U32,
         /// The client's timestamp; 0 without [`open::TIMESTAMPS`].
@@ -268,8 +266,10 @@ fn whole<B: Body>(body: &[u8]) -> Result<&B, WireError> {
 }
 
 fn check_service(service: &Service) -> Result<&Service, WireError> {
+    // One epoch a second for longer than any machine runs.
+    let sane = service.epoch.get() < 1 << 62;
     match (service.role, service.active) {
-        (role::PRIMARY | role::BACKUP, 0 | 1) => Ok(service),
+        (role::PRIMARY | role::BACKUP, 0 | 1) if sane => Ok(service),
         _ => Err(WireError::BadValue),
     }
 }
@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(size_of::<Hello>(), 8);
         assert_eq!(size_of::<Heartbeat>(), 8);
         assert_eq!(size_of::<Service>(), 32);
-        assert_eq!(size_of::<Open>(), 72);
+        assert_eq!(size_of::<Open>(), 70);
         assert_eq!(size_of::<Data>(), 60);
         assert_eq!(size_of::<Close>(), 40);
         assert_eq!(size_of::<Confirm>(), 48);
@@ -433,6 +433,24 @@ mod tests {
             let body = Service {
                 role,
                 active,
+                ..Service::default()
+            };
+            let (bytes, len) = encode(&body, &[]);
+            assert_eq!(split_first(&bytes[..len]).is_ok(), good);
+        }
+    }
+
+    #[test]
+    fn an_epoch_that_leaves_no_room_for_the_next_is_refused() {
+        for (epoch, good) in [
+            (0, true),
+            ((1 << 62) - 1, true),
+            (1 << 62, false),
+            (u64::MAX, false),
+        ] {
+            let body = Service {
+                role: role::PRIMARY,
+                epoch: epoch.into(),
                 ..Service::default()
             };
             let (bytes, len) = encode(&body, &[]);

@@ -160,6 +160,12 @@ impl Locked {
         unsafe { bindings::tcp_send_ack(self.0.get()) };
     }
 
+    /// Goes on with a congestion window of at most `cwnd` segments.
+    pub(crate) fn limit_cwnd(&self, cwnd: u32) {
+        // SAFETY: It is a full TCP socket, and locked.
+        unsafe { bindings::tcp_limit_cwnd(self.0.get(), cwnd) };
+    }
+
     /// Offers a window that reaches at least as far as sequence number `edge`.
     pub(crate) fn extend_window(&self, edge: u32) {
         // SAFETY: It is a full TCP socket, and locked.
