@@ -20,6 +20,7 @@ MAX_FRAME = 32 * 1024
 FRAME_HEADER = 16
 HELLO, HEARTBEAT, SERVICE, OPEN, DATA, CLOSE, CONFIRM = range(1, 8)
 KEY = bytes(36)
+OPEN_BODY = 70
 
 
 def record(kind, body, length=None):
@@ -60,8 +61,10 @@ def malformed():
     yield "half a record header", GREETING + frame(1, b"\x02\0")
     yield "a role that does not exist", GREETING + frame(1, record(SERVICE, KEY[:18] + b"\x07\0" +
                                                                    bytes(12)))
-    yield "a scale of 15", GREETING + frame(1, record(OPEN, KEY + bytes(8) + b"\x01\x0f\x0f\0" +
-                                                      bytes(24)))
+    yield "a scale of 15", GREETING + frame(1, record(
+        OPEN, (KEY + bytes(8) + b"\x01\x0f\x0f\0").ljust(OPEN_BODY, b"\0")))
+    yield "an epoch after which there is none", GREETING + frame(1, record(
+        SERVICE, KEY[:18] + b"\1\1" + b"\xff" * 8 + bytes(4)))
     yield "data that has no bytes", GREETING + frame(1, record(DATA, KEY + bytes(8) +
                                                                struct.pack(">QQ", 1, 1)))
     yield "data at the SYN", GREETING + frame(1, record(DATA, KEY + bytes(8) +
@@ -78,8 +81,7 @@ def odd():
     yield "the end of an unknown connection", frame(1, record(CLOSE, KEY + bytes(4)))
     yield "a confirmation for an unknown connection", frame(
         1, record(CONFIRM, KEY + bytes(4) + struct.pack(">Q", 1 << 40)))
-    yield "a connection of an unknown service", frame(
-        1, record(OPEN, KEY + bytes(12) + bytes(24)))
+    yield "a connection of an unknown service", frame(1, record(OPEN, KEY.ljust(OPEN_BODY, b"\0")))
     yield "a service that nobody has", frame(1, record(SERVICE, bytes(10) + b"\xff\xff\x0a\0\0\1\0\1" +
                                                        b"\x01\x01" + struct.pack(">QI", 1 << 60, 0)))
     yield "heartbeats, many in a frame", frame(1, HEARTBEAT_RECORD * 500)

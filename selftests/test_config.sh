@@ -95,11 +95,12 @@ number limits/max_log_bytes 65536 $((1 << 44)) 0 65535 $(((1 << 44) + 1))
 number limits/max_log_bytes_per_connection 65536 $((1 << 44)) 65535 $(((1 << 44) + 1))
 put a channel/peer_timeout_ms 600000
 number channel/heartbeat_interval_ms 10 10000 0 9 10001
-number channel/peer_timeout_ms 200 600000 0 19 600001
+number channel/peer_timeout_ms 200 600000 0 199 600001
 put a channel/peer_timeout_ms 500
 check "a heartbeat has to fit twice into the time-out" \
 	refuses channel/heartbeat_interval_ms "$EINVAL" 251
-check "and the time-out has to hold two heartbeats" refuses channel/peer_timeout_ms "$EINVAL" 199
+put a channel/heartbeat_interval_ms 250
+check "and the time-out has to hold two heartbeats" refuses channel/peer_timeout_ms "$EINVAL" 499
 address channel/local_address
 address channel/peer_address
 

@@ -34,7 +34,7 @@ check "nothing of it is left" nothing_is_left
 random_file file "$size"
 cluster_up
 capture_start
-download_start file --limit-rate 8M
+download_start file --limit-rate 4M
 need 60 has_bytes "$work/file" $((size / 4))
 check "it is removed from under a download" wait_for 20 unload_module
 check "the download still ran" curl_runs
@@ -48,7 +48,7 @@ topology_down
 
 cluster_up
 capture_start
-upload_start file --limit-rate 8M
+upload_start file --limit-rate 4M
 need 60 stored a $((size / 4))
 check "it is removed from under an upload" wait_for 20 unload_module
 check "the upload still ran" curl_runs

@@ -341,12 +341,17 @@ impl Restore {
     fn bare(&mut self, held: u64) -> Child {
         match (self.phase, self.client) {
             (Phase::Probe, _) => self.rewrite(self.iss, held),
-            (Phase::CatchUp, Some(client))
-                if held > self.acked && held - self.taken > CLOSE_BEHIND =>
-            {
-                let widest = u64::from(u16::MAX) << self.service_wscale;
-                self.old_edge = self.old_edge.max(held + FURTHER.min(widest));
-                self.rewrite(self.iss.at(client.ack), held)
+            (Phase::CatchUp, Some(client)) if held > self.acked => {
+                let far_behind = held - self.taken > CLOSE_BEHIND;
+                if far_behind {
+                    let widest = u64::from(u16::MAX) << self.service_wscale;
+                    self.old_edge = self.old_edge.max(held + FURTHER.min(widest));
+                }
+                // What it has sent and nobody has received it sends again one by one.
+                if far_behind || held < self.client_next {
+                    return self.rewrite(self.iss.at(client.ack), held);
+                }
+                Child::Absorb
             }
             _ => Child::Absorb,
         }
@@ -587,6 +592,27 @@ mod tests {
         m.hear_child(&child(1, further), 0, further);
         assert!(m.is_level(further));
         assert_eq!(m.right_edge(), IRS.at(held + FURTHER));
+    }
+
+    #[test]
+    fn what_was_lost_with_the_old_node_is_acknowledged_as_it_comes_again() {
+        let mut m = probing();
+        // The client has sent up to 3001, of which 1001 and what follows are held nowhere.
+        m.hear_client(&client(3001, 1, 30), 0, 1001);
+        m.feed(1000);
+        m.hear_child(&child(1, 1001), 0, 1001);
+        assert!(!m.is_level(1001));
+        let (piece, _) = m.hear_client(&client(1001, 1, 30), 1000, 1001);
+        assert_eq!(piece.unwrap().end(), 2001);
+        m.feed(1000);
+        assert!(matches!(
+            m.hear_child(&child(1, 2001), 0, 2001).0,
+            Child::Rewrite { ack, .. } if ack == IRS.at(2001)
+        ));
+        m.hear_client(&client(2001, 1, 30), 1000, 2001);
+        m.feed(1000);
+        m.hear_child(&child(1, 3001), 0, 3001);
+        assert!(m.is_level(3001));
     }
 
     #[test]
