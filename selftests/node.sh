@@ -82,6 +82,9 @@ nginx_up() {
 			scgi_temp_path $dir/scgi;
 			client_max_body_size 0;
 			keepalive_timeout 600s;
+			client_header_timeout 600s;
+			client_body_timeout 600s;
+			send_timeout 600s;
 			server {
 				listen 80;
 				listen 81;

@@ -29,7 +29,7 @@ check "node b is active" taken_over
 check "one connection was restored" reads b stats/connections_restored 1
 check "none failed" reads b stats/connections_failed 0
 check "the takeover was counted" reads b stats/takeovers 1
-check "the peer's loss was counted" reads b stats/peer_losses 1
+check "the peer's loss was counted" at_least b stats/peer_losses 1
 check "the epoch grew" at_least b services/web/epoch 2
 check "what the client had already was absorbed" at_least b services/web/takeover/bytes_absorbed 1
 check "the capture is whole" capture_is_whole
