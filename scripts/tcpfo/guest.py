@@ -105,7 +105,7 @@ class Guest:
             "-smp", str(self.cpus), *accel.arguments(),
             "-kernel", os.path.join(IMAGES, "vmlinux"), "-initrd", f"/dev/fd/{initramfs}",
             "-chardev", f"socket,id=serial,fd={serial}", "-serial", "chardev:serial",
-            "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
+            "-chardev", f"socket,id=monitor,fd={monitor}", "-qmp", "chardev:monitor",
             "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=agent,fd={agent}",
             "-device", "virtserialport,chardev=agent,name=tcpfo.agent",
@@ -123,7 +123,8 @@ class Guest:
                           "-device", "virtconsole,chardev=shell",
                           "-fw_cfg", f"name=opt/tcpfo.shell,file={first}"]
         for number, path in enumerate((os.path.join(IMAGES, "root.erofs"), *self.disks)):
-            arguments += ["-drive", f"id=disk{number},file={path},format=raw,if=none,readonly=on",
+            arguments += ["-drive", f"id=disk{number},file={path},format=raw,if=none,readonly=on,"
+                                    "file.locking=off",
                           "-device", f"virtio-blk-pci,drive=disk{number}"]
         for number, (mac, wire) in enumerate(self.nics):
             arguments += ["-netdev", f"{wire},id=net{number}",
@@ -215,9 +216,8 @@ class Guest:
     def wait_ready(self, timeout=90):
         """Waits until the agent answers."""
         if not self.ready.wait(timeout) or self.process.poll() is not None:
-            self.errors.seek(0)
-            said = self.errors.read().decode(errors="replace").strip()
-            raise GuestError(f"{self.name} did not boot, see {self.serial_path} {said}")
+            raise GuestError(f"{self.name} did not boot, see {self.serial_path} "
+                             f"{self.last_words()}")
 
     def start_command(self, command, sink=None):
         """Starts a bash command line; does not wait."""
@@ -246,14 +246,22 @@ class Guest:
     def monitor_command(self, name, **arguments):
         """Tells QEMU itself something, such as `stop`, `cont` or `set_link`."""
         request = {"execute": name, "arguments": arguments}
-        self.monitor.sendall(json.dumps(request).encode() + b"\n")
-        for line in self.monitor_lines:
-            answer = json.loads(line)
-            if "error" in answer:
-                raise GuestError(f"{self.name}: {name}: {answer['error']['desc']}")
-            if "return" in answer:
-                return answer["return"]
-        raise GuestError(f"{self.name}: QEMU is gone")
+        try:
+            self.monitor.sendall(json.dumps(request).encode() + b"\n")
+            for line in self.monitor_lines:
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise GuestError(f"{self.name}: {name}: {answer['error']['desc']}")
+                if "return" in answer:
+                    return answer["return"]
+        except OSError:
+            pass
+        raise GuestError(f"{self.name}: QEMU is gone {self.last_words()}")
+
+    def last_words(self):
+        """What QEMU itself has said."""
+        with open(self.errors.name, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
 
     def crash(self, timeout=20):
         """Kills the kernel by a panic; returns the host's time of it.
