@@ -104,6 +104,8 @@ pub(crate) struct Restore {
     old_edge: u64,
     /// The client was told that all of its offsets below are held here.
     acked: u64,
+    /// The client has sent something since, and waits for an acknowledgement.
+    owes: bool,
     /// The child has sent all of the service's offsets below.
     sent: u64,
     /// The child was told that the client has all offsets below.
@@ -130,6 +132,7 @@ impl Restore {
             edge: 1,
             old_edge: old_edge.max(first_edge(open.window.get())),
             acked: 1,
+            owes: false,
             sent: 1,
             told: 1,
             client_next: 1,
@@ -211,6 +214,7 @@ impl Restore {
         // CAST: Widening.
         let end = offset + len as u64 + u64::from(header.has(flags::FIN));
         self.client_next = self.client_next.max(end);
+        self.owes |= end > offset;
         let known = self.client.map_or(self.told, |c| c.ack);
         if let Some(ack) = header.ack.offset(self.iss, known) {
             self.client_acknowledges(ack, header.window);
@@ -340,18 +344,23 @@ impl Restore {
     /// cannot do harm. Later it is that the client may go on, while the child is far behind.
     fn bare(&mut self, held: u64) -> Child {
         match (self.phase, self.client) {
-            (Phase::Probe, _) => self.rewrite(self.iss, held),
-            (Phase::CatchUp, Some(client)) if held > self.acked => {
+            // The client does not take the acknowledgement of a segment that it does not accept.
+            (Phase::Probe, _) => Child::Rewrite {
+                seq: self.iss,
+                ack: self.irs.at(held),
+                window: self.window(held),
+            },
+            (Phase::CatchUp, Some(client)) => {
                 let far_behind = held - self.taken > CLOSE_BEHIND;
+                let news = far_behind && held > self.acked;
+                if !(self.owes || news) {
+                    return Child::Absorb;
+                }
                 if far_behind {
                     let widest = u64::from(u16::MAX) << self.service_wscale;
                     self.old_edge = self.old_edge.max(held + FURTHER.min(widest));
                 }
-                // What it has sent and nobody has received it sends again one by one.
-                if far_behind || held < self.client_next {
-                    return self.rewrite(self.iss.at(client.ack), held);
-                }
-                Child::Absorb
+                self.rewrite(self.iss.at(client.ack), held)
             }
             _ => Child::Absorb,
         }
@@ -367,6 +376,7 @@ impl Restore {
 
     fn rewrite(&mut self, seq: Seq, held: u64) -> Child {
         self.acked = self.acked.max(held);
+        self.owes = false;
         Child::Rewrite {
             seq,
             ack: self.irs.at(held),
@@ -385,6 +395,12 @@ impl Restore {
     pub(crate) fn appetite(&self, held: u64) -> Option<(u64, u64)> {
         let room = self.edge.min(held).saturating_sub(self.fed);
         (self.phase == Phase::CatchUp && room > 0).then_some((self.fed, room))
+    }
+
+    /// Returns whether the client waits for an acknowledgement, which the child has to be made to
+    /// send if it has no other reason to.
+    pub(crate) fn owes_acknowledgement(&self) -> bool {
+        self.owes && self.phase == Phase::CatchUp
     }
 
     /// The child was given `count` offsets more.
@@ -579,7 +595,7 @@ mod tests {
         let (verdict, _) = m.hear_child(&child(1, 1001), 0, held);
         assert!(matches!(verdict, Child::Rewrite { seq, ack, window }
             if seq == ISS.at(1) && ack == IRS.at(held) && u64::from(window) == FURTHER >> 7));
-        // Not twice for the same, and not when the child is about to catch up.
+        // Not twice for the same, unless the client asks, and not when the child is close behind.
         assert_eq!(m.hear_child(&child(1, 1001), 0, held).0, Child::Absorb);
         m.feed(held - 2001);
         let further = held + 1000;
@@ -592,6 +608,24 @@ mod tests {
         m.hear_child(&child(1, further), 0, further);
         assert!(m.is_level(further));
         assert_eq!(m.right_edge(), IRS.at(held + FURTHER));
+    }
+
+    #[test]
+    fn a_client_that_has_not_heard_its_acknowledgement_is_told_again() {
+        let mut m = probing();
+        m.hear_child(&child(1, 1), 0, 1001);
+        m.hear_client(&client(3001, 1, 30), 0, 1001);
+        m.feed(1000);
+        assert!(!m.owes_acknowledgement());
+        assert_eq!(m.hear_child(&child(1, 1001), 0, 1001).0, Child::Absorb);
+        // It sends again what is held.
+        assert_eq!(m.hear_client(&client(501, 1, 30), 500, 1001).0, None);
+        assert!(m.owes_acknowledgement());
+        assert!(matches!(
+            m.hear_child(&child(1, 1001), 0, 1001).0,
+            Child::Rewrite { seq, ack, .. } if seq == ISS.at(1) && ack == IRS.at(1001)
+        ));
+        assert!(!m.owes_acknowledgement());
     }
 
     #[test]

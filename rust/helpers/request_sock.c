@@ -55,7 +55,7 @@ bool tcpfo_helper_request_read(const struct sk_buff *skb, struct tcpfo_request *
  * @skb: the SYN-ACK that answers it, on its way out
  * @in: iss, wscale, window and tsval are taken; the rest is the client's and is the same
  *
- * The socket made from the request takes these numbers over, and the client's acknowledgement is
+ * The socket made from the request takes these numbers over, and the client's acknowledgment is
  * checked against them: tcp_check_req(), tcp_create_openreq_child().
  *
  * Return: false if there is none

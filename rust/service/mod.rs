@@ -412,8 +412,11 @@ impl Service {
 
     /// Announces the address if that is due, and returns when it is due next.
     fn announce(&self, now_ms: u64) -> u64 {
+        if !self.speaks() {
+            return u64::MAX;
+        }
         let at = self.announce_at_ms.load(Relaxed);
-        if now_ms < at || !self.speaks() {
+        if now_ms < at {
             return at;
         }
         let made = self.announced.load(Relaxed);

@@ -442,6 +442,9 @@ impl Restoring {
             self.machine.feed_again();
         }
         let Some((offset, room)) = self.machine.appetite(held) else {
+            if self.machine.owes_acknowledgement() {
+                return Step::Ask(now_ms, false);
+            }
             return self.wait(now_ms, self.moved_ms.max(self.retry_ms) + FEED_AGAIN_MS);
         };
         let (bytes, fin) = self.input.at(offset, room);
