@@ -296,7 +296,7 @@ class Guest:
         self.wait_ready()
 
     def stop(self):
-        """Ends QEMU at once: nothing in a guest outlives it."""
+        """Ends QEMU at once: nothing in a guest outlives it. Once more does nothing."""
         if self.process.poll() is None:
             try:
                 self.monitor_command("quit")
@@ -307,5 +307,5 @@ class Guest:
         for thread in self.threads:
             thread.join(5)
         self.errors.close()
-        if os.path.getsize(self.errors.name) == 0:
+        if os.path.exists(self.errors.name) and os.path.getsize(self.errors.name) == 0:
             os.unlink(self.errors.name)
