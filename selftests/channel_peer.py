@@ -82,8 +82,9 @@ def odd():
     yield "a confirmation for an unknown connection", frame(
         1, record(CONFIRM, KEY + bytes(4) + struct.pack(">Q", 1 << 40)))
     yield "a connection of an unknown service", frame(1, record(OPEN, KEY.ljust(OPEN_BODY, b"\0")))
-    yield "a service that nobody has", frame(1, record(SERVICE, bytes(10) + b"\xff\xff\x0a\0\0\1\0\1" +
-                                                       b"\x01\x01" + struct.pack(">QI", 1 << 60, 0)))
+    nobody = bytes(10) + b"\xff\xff\x0a\0\0\1\0\1"
+    yield "a service that nobody has", frame(
+        1, record(SERVICE, nobody + b"\x01\x01" + struct.pack(">QI", 1 << 60, 0)))
     yield "heartbeats, many in a frame", frame(1, HEARTBEAT_RECORD * 500)
 
 

@@ -126,7 +126,11 @@ fn any_bytes_are_records_or_refused() {
 #[test]
 fn a_cut_off_record_is_refused() {
     holds(
-        (body(), vec(any::<u8>(), 1..50), any::<prop::sample::Index>()),
+        (
+            body(),
+            vec(any::<u8>(), 1..50),
+            any::<prop::sample::Index>(),
+        ),
         |(body, payload, cut)| {
             let (_, record) = encoded::<Data>(&body, &payload);
             let cut = cut.index(record.len());
@@ -140,18 +144,10 @@ fn a_cut_off_record_is_refused() {
 fn a_frame_header_is_taken_only_as_it_was_written() {
     let most = (frame::MAX_FRAME - frame::HEADER) as u32;
     holds(
-        (
-            any::<u32>(),
-            0..=most,
-            0..frame::HEADER,
-            any::<u8>(),
-        ),
+        (any::<u32>(), 0..=most, 0..frame::HEADER, any::<u8>()),
         |(sequence, length, at, value)| {
             let good = frame::header(sequence, length);
-            prop_assert_eq!(
-                frame::check_header(&good, sequence),
-                Ok(length as usize)
-            );
+            prop_assert_eq!(frame::check_header(&good, sequence), Ok(length as usize));
             let mut bad = good;
             bad[at] = value;
             // The reserved field and another length may be.
