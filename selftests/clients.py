@@ -3,8 +3,8 @@
 """Many HTTP connections of different kinds across one takeover.
 
 Each connection runs until it is under way, says so, and ends after the takeover. When all are under
-way the program prints "ready"; what waits for the takeover goes on when the file --go appears. Prints
-a line for each connection that did not end well, and a summary; exits 1 if there was one.
+way the program prints "ready"; what waits for the takeover goes on when the file --go appears.
+Prints a line for each connection that did not end well, and a summary; exits 1 if there was one.
 
 Plain sockets, so that nothing is hidden: no retry, no reconnect.
 """
