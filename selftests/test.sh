@@ -17,10 +17,11 @@ out=${TCPFO_OUT:-$top/build/out}
 mkdir -p "$out"
 
 sandbox=$top/scripts/in-sandbox
-parts=(unit wirecheck namespaces crash kunit)
+parts=(unit wirecheck namespaces crash kunit lockdep)
 
 # How many seconds each may take.
-declare -A seconds=([unit]=300 [wirecheck]=120 [namespaces]=1800 [crash]=300 [kunit]=1800)
+declare -A seconds=([unit]=300 [wirecheck]=120 [namespaces]=1800 [crash]=300 [kunit]=1800
+	[lockdep]=900)
 
 # part NAME: its command.
 part() {
@@ -31,6 +32,11 @@ part() {
 			"${SEED:+SEED=$SEED }/src/selftests/run_tests.sh"
 		;;
 	crash) "$sandbox" python3 selftests/crash/crash.py ;;
+	lockdep)
+		"$sandbox" selftests/uml/run.sh lockdep 'dmesg -n 1
+			export ROUNDS=3 TCPFO_MODULE=/job/module/tcp_failover.ko
+			selftests/run_tests.sh download upload load'
+		;;
 	*)
 		echo "no part $1: choose of ${parts[*]}" >&2
 		return 2
@@ -92,11 +98,11 @@ if [ "${1:-}" = --only ]; then
 	exit
 fi
 [ $# -eq 0 ] || parts=("$@")
-# The kernel for KUnit takes ten minutes the first time: it is built, in the background, while the
-# other parts run, most of which leave a processor idle.
+# The kernel for KUnit and lockdep takes ten minutes the first time: it is built, in the background,
+# while the other parts run, most of which leave a processor idle.
 builder=
 case " ${parts[*]} " in
-*" kunit "*)
+*" kunit "* | *" lockdep "*)
 	"$sandbox" nice -n 19 selftests/uml/build.sh >"$out/uml-build.log" 2>&1 </dev/null &
 	builder=$!
 	;;
@@ -105,10 +111,9 @@ trap '[ -z "$builder" ] || kill "$builder" 2>/dev/null' EXIT
 
 printf 'TAP version 13\n'
 for part in "${parts[@]}"; do
-	if [ "$part" = kunit ] && [ -n "$builder" ]; then
-		wait "$builder" || true
-		builder=
-	fi
+	case $part in
+	kunit | lockdep) [ -z "$builder" ] || wait "$builder" || true ;;
+	esac
 	run "$part"
 done
 code=0

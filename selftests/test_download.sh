@@ -16,7 +16,8 @@ size=$((32 << 20))
 random_file file "$size"
 cluster_up
 capture_start
-download_start file
+# As slow as a common network: or it would be over before the node is killed.
+download_start file --limit-rate 12M
 need 60 has_bytes "$work/file" $((size / 3))
 kill_node a
 check "the node died within the download" curl_runs

@@ -16,7 +16,8 @@ size=$((24 << 20))
 random_file file "$size"
 cluster_up
 capture_start
-upload_start file
+# As slow as a common network: or it would be over before the node is killed.
+upload_start file --limit-rate 12M
 need 60 stored a $((size / 3))
 kill_node a
 check "the node died within the upload" curl_runs

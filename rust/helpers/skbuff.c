@@ -45,9 +45,11 @@ int tcpfo_helper_dst_output(struct net *net, struct sock *sk, struct sk_buff *sk
  * @tcp_offset: where TCP begins
  * @protocol: ETH_P_*, in network byte order
  * @priority: what skb->priority is to be
+ * @segment: the payload of each segment that the packet stands for, as if they had been merged by
+ *	     GRO; 0 if it is one segment
  */
 void tcpfo_helper_skb_received(struct sk_buff *skb, struct net_device *dev, int tcp_offset,
-			       __be16 protocol, u32 priority)
+			       __be16 protocol, u32 priority, u16 segment)
 {
 	skb_reset_mac_header(skb);
 	skb_reset_mac_len(skb);
@@ -58,6 +60,11 @@ void tcpfo_helper_skb_received(struct sk_buff *skb, struct net_device *dev, int 
 	skb->pkt_type = PACKET_HOST;
 	skb->priority = priority;
 	skb->dev = dev;
+	if (segment) {
+		skb_shinfo(skb)->gso_size = segment;
+		skb_shinfo(skb)->gso_segs = DIV_ROUND_UP(skb->len, segment);
+		skb_shinfo(skb)->gso_type = SKB_GSO_TCPV4;
+	}
 }
 
 struct sock *tcpfo_helper_skb_sk(const struct sk_buff *skb)

@@ -80,15 +80,25 @@ void tcpfo_helper_tcp_raise_cwnd(struct sock *sk, u32 cwnd)
  * @sk: a full TCP socket, locked by the caller
  * @edge: the sequence number behind the window
  *
- * tcp_select_window() does not take back what was offered, and tcp_sequence() accepts it.
+ * tcp_select_window() does not take back what was offered, and tcp_sequence() accepts it. The
+ * receive buffer is made to hold it, as it did where it was offered first: else what comes is
+ * dropped when the application reads slowly, and the window collapses.
  */
 void tcpfo_helper_tcp_extend_window(struct sock *sk, u32 edge)
 {
+	int most = READ_ONCE(sock_net(sk)->ipv4.sysctl_tcp_rmem[2]);
 	struct tcp_sock *tp = tcp_sk(sk);
+	int space;
 
 	if (!after(edge, tp->rcv_wup + tp->rcv_wnd))
 		return;
 	tp->rcv_wup = tp->rcv_nxt;
 	tp->rcv_wnd = edge - tp->rcv_nxt;
 	tcp_update_max_rcv_wnd_seq(tp);
+
+	space = min(tcp_space_from_win(sk, tp->rcv_wnd), most);
+	if (!(sk->sk_userlocks & SOCK_RCVBUF_LOCK) && sk->sk_rcvbuf < space)
+		WRITE_ONCE(sk->sk_rcvbuf, space);
+	WRITE_ONCE(tp->window_clamp, max(tp->window_clamp, tp->rcv_wnd));
+	tp->rcv_ssthresh = max(tp->rcv_ssthresh, tp->rcv_wnd);
 }

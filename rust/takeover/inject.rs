@@ -27,11 +27,16 @@ use crate::{
 };
 use kernel::prelude::*;
 
+/// How many bytes the timestamps option takes with its padding.
+const TIMESTAMPS_LEN: u16 = 12;
+
 /// A segment that is to be received from a client.
 pub(super) struct Injection {
     header: Header,
     options: Options,
     payload: KVec<u8>,
+    /// How much of the payload each segment of the client may have had.
+    segment: u16,
 }
 
 impl Injection {
@@ -60,6 +65,7 @@ impl Injection {
                 ..Options::default()
             },
             payload: KVec::new(),
+            segment: 0,
         }
     }
 
@@ -78,11 +84,20 @@ impl Injection {
                 ..Options::default()
             },
             payload: KVec::new(),
+            segment: 0,
         }
     }
 
-    /// Adds a payload. Does not sleep.
-    pub(super) fn carry(&mut self, bytes: &[u8], fin: bool) -> Result {
+    /// Adds a payload, as if it had come in segments of at most `mss` bytes, options included. Does
+    /// not sleep.
+    pub(super) fn carry(&mut self, bytes: &[u8], fin: bool, mss: u16) -> Result {
+        // As RFC 9293, section 3.7.1, has it: the options go off the size.
+        let segment = mss.saturating_sub(TIMESTAMPS_LEN).max(1);
+        self.segment = if bytes.len() > usize::from(segment) {
+            segment
+        } else {
+            0
+        };
         self.payload.extend_from_slice(bytes, GFP_ATOMIC)?;
         self.header.flags |= flags::PSH;
         if fin {
@@ -113,6 +128,6 @@ impl Injection {
         let len = self.header.emit(&self.options, &mut header);
         let header = header.get(..len).ok_or(EINVAL)?;
         let ip = Ip::emit(key.client.addr, key.service.addr, len + self.payload.len());
-        Injected::new(&[&ip.ok_or(EINVAL)?, header, &self.payload])
+        Injected::new(&[&ip.ok_or(EINVAL)?, header, &self.payload], self.segment)
     }
 }

@@ -451,7 +451,11 @@ impl Restoring {
         // CAST: Widening.
         let count = bytes.len() as u64 + u64::from(fin);
         let mut injection = self.injection(self.machine.told(), u16::MAX);
-        if count == 0 || injection.carry(bytes, fin).is_err() {
+        if count == 0
+            || injection
+                .carry(bytes, fin, self.open.client_mss.get())
+                .is_err()
+        {
             return self.wait(now_ms, now_ms + RETRY_MS);
         }
         self.machine.feed(count);
@@ -468,7 +472,7 @@ impl Restoring {
         if self.attempts > PLAIN_ATTEMPTS {
             let (bytes, fin) = self.input.at(1, DEFERRED_BYTES);
             // Without memory it stays a plain one.
-            let _ = injection.carry(bytes, fin);
+            let _ = injection.carry(bytes, fin, self.open.client_mss.get());
         }
         injection
     }

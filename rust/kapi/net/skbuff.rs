@@ -233,16 +233,19 @@ fn injection_mark() -> u32 {
 /// # Invariants
 ///
 /// The pointer owns a valid, linear `sk_buff`.
-pub(crate) struct Injected(NonNull<bindings::sk_buff>);
+pub(crate) struct Injected {
+    raw: NonNull<bindings::sk_buff>,
+    segment: u16,
+}
 
 impl Injected {
     /// Creates a packet of `parts`, one behind the other: the IP header, the TCP header, the
-    /// payload. Callable from any context but hard interrupts.
+    /// payload. `segment` is the payload of each segment if it stands for several, else 0. Callable from any context but hard interrupts.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, or `E2BIG` if it would be longer than a packet can be.
-    pub(crate) fn new(parts: &[&[u8]]) -> Result<Self> {
+    pub(crate) fn new(parts: &[&[u8]], segment: u16) -> Result<Self> {
         let len = parts.iter().map(|part| part.len()).sum::<usize>();
         if len > usize::from(u16::MAX) {
             return Err(E2BIG);
@@ -250,7 +253,10 @@ impl Injected {
         // CAST: At most 65535.
         // SAFETY: Always safe to call.
         let raw = unsafe { bindings::alloc_skb_atomic(len as u32) };
-        let this = Self(NonNull::new(raw).ok_or(ENOMEM)?);
+        let this = Self {
+            raw: NonNull::new(raw).ok_or(ENOMEM)?,
+            segment,
+        };
         for part in parts {
             // SAFETY: The packet was made with room for all parts.
             unsafe {
@@ -296,7 +302,8 @@ impl Injected {
         ip_len: usize,
     ) -> *mut bindings::sk_buff {
         const ETH_P_IP: u16 = 0x0800;
-        let raw = ManuallyDrop::new(self).0.as_ptr();
+        let this = ManuallyDrop::new(self);
+        let raw = this.raw.as_ptr();
         // CAST: An IP header is short.
         // SAFETY: We own the packet.
         unsafe {
@@ -306,6 +313,7 @@ impl Injected {
                 ip_len as c_int,
                 ETH_P_IP.to_be(),
                 injection_mark(),
+                this.segment,
             )
         };
         raw
@@ -315,6 +323,6 @@ impl Injected {
 impl Drop for Injected {
     fn drop(&mut self) {
         // SAFETY: By the type invariants we own the packet.
-        unsafe { bindings::kfree_skb(self.0.as_ptr()) };
+        unsafe { bindings::kfree_skb(self.raw.as_ptr()) };
     }
 }
