@@ -1,110 +1,179 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which parts of a stream are there, when they do not come in order.
+//! A stream put together from pieces that need not come in order.
+//!
+//! Where pieces overlap with different bytes, those count that the kernel's own queue for what is
+//! out of order would show: see `tcp_data_queue_ofo()` in
+//! [`net/ipv4/tcp_input.c`](srctree/net/ipv4/tcp_input.c).
 
-/// How many separate runs a stream may have beyond its first gap.
-const MAX_RUNS: usize = 32;
+use kernel::prelude::*;
 
-/// A run of offsets, from the first up to, not including, the last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Run {
-    start: u64,
-    end: u64,
+/// How long a run of bytes grows by appending, in bytes.
+const MAX_CHUNK: usize = 16 << 10;
+/// What a run of bytes costs beside them, in bytes, roughly.
+const CHUNK_COST: u64 = 64;
+
+/// A run of bytes.
+struct Chunk {
+    offset: u64,
+    bytes: KVec<u8>,
 }
 
-/// The runs of offsets that are there.
+impl Chunk {
+    fn end(&self) -> u64 {
+        // CAST: Widening.
+        self.offset + self.bytes.len() as u64
+    }
+}
+
+/// A stream, as far as it is there.
 ///
 /// # Invariants
 ///
-/// The first `count` of `runs` are in order, none is empty, none touches another, and all lie
-/// beyond `next`.
-#[derive(Clone, Copy, Debug)]
+/// `chunks` are in the order of their offsets and of their ends: they may overlap, but none lies
+/// within another. `next` is the end of what is there without a gap, and behind the FIN if that is
+/// all. `size` is what all of them cost.
 pub(crate) struct Assembly {
+    chunks: KVec<Chunk>,
     next: u64,
-    count: usize,
-    runs: [Run; MAX_RUNS],
+    /// The offset of the FIN, once it came.
+    fin: Option<u64>,
+    size: u64,
 }
 
-/// The stream has more gaps than can be told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooManyGaps;
-
 impl Assembly {
-    /// Creates the assembly of a stream of which all offsets below `next` are there.
+    /// Creates the stream whose first byte has offset `next`.
     pub(crate) const fn new(next: u64) -> Self {
         Self {
+            chunks: KVec::new(),
             next,
-            count: 0,
-            runs: [Run { start: 0, end: 0 }; MAX_RUNS],
+            fin: None,
+            size: 0,
         }
     }
 
-    /// Returns the first offset that is not there.
+    /// Returns the first offset that is not there. The FIN counts as one.
     pub(crate) const fn next(&self) -> u64 {
         self.next
     }
 
-    /// Returns whether all offsets from `start` up to, not including, `end` are there.
-    pub(crate) fn has(&self, start: u64, end: u64) -> bool {
-        let mut runs = self.runs.iter().take(self.count);
-        end <= self.next || runs.any(|run| run.start <= start && end <= run.end)
+    /// Returns how much memory the stream takes, in bytes.
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
     }
 
-    /// Adds the offsets from `start` up to, not including, `end`.
+    /// Adds `bytes` at `offset`, and the FIN behind them, if that costs no more than `room`. Does
+    /// not sleep.
     ///
     /// # Errors
     ///
-    /// [`TooManyGaps`], and nothing is added, if they would make one run more than there is room
-    /// for.
-    pub(crate) fn add(&mut self, start: u64, end: u64) -> Result<(), TooManyGaps> {
-        let mut new = Run {
-            start: start.max(self.next),
-            end,
-        };
-        if new.start >= new.end {
-            return Ok(());
+    /// `ENOBUFS` if there is no such room, `ENOMEM`. What was there stays.
+    pub(crate) fn add(&mut self, offset: u64, bytes: &[u8], fin: bool, room: u64) -> Result {
+        // CAST: Widening.
+        let end = offset + bytes.len() as u64;
+        // CAST: What is longer than `bytes` leaves nothing of them.
+        let known = self.next.saturating_sub(offset).min(bytes.len() as u64) as usize;
+        let new = bytes.get(known..).unwrap_or_default();
+        if !new.is_empty() {
+            self.store(offset.max(self.next), new, room)?;
         }
-        let mut kept = [Run::default(); MAX_RUNS];
-        let mut count = 0;
-        let mut placed = false;
-        for &run in self.runs.iter().take(self.count) {
-            if run.end < new.start {
-                push(&mut kept, &mut count, run)?;
-            } else if run.start > new.end {
-                if !placed {
-                    push(&mut kept, &mut count, new)?;
-                    placed = true;
-                }
-                push(&mut kept, &mut count, run)?;
-            } else {
-                new.start = new.start.min(run.start);
-                new.end = new.end.max(run.end);
-            }
+        if fin && end >= self.next {
+            self.fin = self.fin.or(Some(end));
         }
-        if !placed {
-            push(&mut kept, &mut count, new)?;
-        }
-        self.runs = kept;
-        self.count = count;
         self.advance();
         Ok(())
     }
 
-    /// Moves the first run into `next` if it begins there.
-    fn advance(&mut self) {
-        let [first, ..] = self.runs;
-        if self.count > 0 && first.start <= self.next {
-            self.next = first.end;
-            self.runs.copy_within(1.., 0);
-            self.count -= 1;
+    fn store(&mut self, offset: u64, bytes: &[u8], room: u64) -> Result {
+        // CAST: Widening.
+        let len = bytes.len() as u64;
+        let end = offset + len;
+        let at = self.chunks.partition_point(|chunk| chunk.offset < offset);
+        let before = at.checked_sub(1).and_then(|i| self.chunks.get_mut(i));
+        let is_within = |chunk: &Chunk| chunk.offset <= offset && end <= chunk.end();
+        if before.as_deref().is_some_and(is_within) {
+            return Ok(());
+        }
+        if len + CHUNK_COST > room {
+            return Err(ENOBUFS);
+        }
+        match before {
+            Some(last) if last.end() == offset && last.bytes.len() + bytes.len() <= MAX_CHUNK => {
+                last.bytes.extend_from_slice(bytes, GFP_ATOMIC)?;
+                self.size += len;
+                self.drop_within(at, end);
+                return Ok(());
+            }
+            _ => {}
+        }
+        if self.chunks.get(at).is_some_and(is_within) {
+            return Ok(());
+        }
+        let mut copy = KVec::with_capacity(bytes.len(), GFP_ATOMIC)?;
+        copy.extend_from_slice(bytes, GFP_ATOMIC)?;
+        self.chunks.reserve(1, GFP_ATOMIC)?;
+        let chunk = Chunk {
+            offset,
+            bytes: copy,
+        };
+        self.drop_within(at, end);
+        self.chunks
+            .insert_within_capacity(at, chunk)
+            .map_err(|_| ENOMEM)?;
+        self.size += len + CHUNK_COST;
+        Ok(())
+    }
+
+    /// Drops the chunks from number `at` on that lie before `end`.
+    fn drop_within(&mut self, at: usize, end: u64) {
+        while self.chunks.get(at).is_some_and(|chunk| chunk.end() <= end) {
+            if let Ok(chunk) = self.chunks.remove(at) {
+                // CAST: Widening.
+                self.size -= chunk.bytes.len() as u64 + CHUNK_COST;
+            }
         }
     }
-}
 
-fn push(runs: &mut [Run; MAX_RUNS], count: &mut usize, run: Run) -> Result<(), TooManyGaps> {
-    *runs.get_mut(*count).ok_or(TooManyGaps)? = run;
-    *count += 1;
-    Ok(())
+    /// Moves `next` to the first gap.
+    fn advance(&mut self) {
+        let from = self
+            .chunks
+            .partition_point(|chunk| chunk.end() <= self.next);
+        for chunk in self.chunks.get(from..).unwrap_or_default() {
+            if chunk.offset > self.next {
+                break;
+            }
+            self.next = chunk.end();
+        }
+        if self.fin == Some(self.next) {
+            self.next += 1;
+        }
+    }
+
+    /// Returns up to `max` bytes at `offset`, and whether the FIN follows them.
+    ///
+    /// There are none only where the FIN stands, or nothing yet.
+    pub(crate) fn at(&self, offset: u64, max: u64) -> (&[u8], bool) {
+        let bytes = self.run_at(offset);
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        let bytes = bytes.get(..max).unwrap_or(bytes);
+        // CAST: Widening.
+        let end = offset + bytes.len() as u64;
+        (bytes, self.fin == Some(end) && bytes.len() < max)
+    }
+
+    /// Returns what one chunk has at `offset` and behind it.
+    fn run_at(&self, offset: u64) -> &[u8] {
+        let at = self.chunks.partition_point(|chunk| chunk.end() <= offset);
+        let Some(chunk) = self.chunks.get(at).filter(|chunk| chunk.offset <= offset) else {
+            return &[];
+        };
+        // CAST: Less than the length of the chunk.
+        chunk
+            .bytes
+            .get((offset - chunk.offset) as usize..)
+            .unwrap_or_default()
+    }
 }
 
 #[cfg(any(test, CONFIG_KUNIT))]
@@ -112,52 +181,79 @@ fn push(runs: &mut [Run; MAX_RUNS], count: &mut usize, run: Run) -> Result<(), T
 mod tests {
     use super::*;
 
+    const ROOM: u64 = u64::MAX;
+
     #[test]
     fn in_order_is_in_order() {
         let mut a = Assembly::new(1);
-        for (start, end) in [(1, 100), (100, 101), (101, 5000)] {
-            a.add(start, end).unwrap();
-            assert_eq!((a.next(), a.count), (end, 0));
+        for (offset, bytes, next) in [(1, "abc", 4), (4, "d", 5), (5, "efgh", 9)] {
+            assert!(a.add(offset, bytes.as_bytes(), false, ROOM).is_ok());
+            assert_eq!((a.next(), a.chunks.len()), (next, 1));
         }
-        a.add(50, 200).unwrap();
-        assert_eq!(a.next(), 5000);
+        assert!(a.add(2, b"xxxxxxxij", false, ROOM).is_ok());
+        assert_eq!(a.at(1, 100), (&b"abcdefghij"[..], false));
+        assert_eq!(a.at(4, 2), (&b"de"[..], false));
+        assert_eq!(a.at(11, 2), (&b""[..], false));
+        assert_eq!(a.size(), 10 + CHUNK_COST);
     }
 
     #[test]
     fn a_gap_closes_from_either_side() {
         let mut a = Assembly::new(1);
-        a.add(11, 21).unwrap();
-        a.add(31, 41).unwrap();
-        assert_eq!((a.next(), a.count), (1, 2));
-        assert!(a.has(11, 21) && a.has(12, 20) && a.has(0, 1));
-        assert!(!a.has(10, 21) && !a.has(20, 32) && !a.has(1, 2));
-        a.add(21, 31).unwrap();
-        assert_eq!((a.next(), a.count), (1, 1));
-        a.add(1, 12).unwrap();
-        assert_eq!((a.next(), a.count), (41, 0));
+        assert!(a.add(11, &[2; 10], false, ROOM).is_ok());
+        assert!(a.add(31, &[4; 10], false, ROOM).is_ok());
+        assert_eq!((a.next(), a.chunks.len()), (1, 2));
+        assert_eq!(a.at(1, 9).0.len() + a.at(21, 9).0.len(), 0);
+        assert!(a.add(21, &[3; 10], false, ROOM).is_ok());
+        assert_eq!(a.next(), 1);
+        assert!(a.add(1, &[1; 11], false, ROOM).is_ok());
+        assert_eq!(a.next(), 41);
+        assert_eq!(
+            (a.at(11, 1), a.at(12, 1)),
+            ((&[1][..], false), (&[2][..], false))
+        );
     }
 
     #[test]
-    fn a_run_may_swallow_others() {
+    fn a_piece_swallows_those_within_it() {
         let mut a = Assembly::new(1);
-        for start in [10, 20, 30, 40] {
-            a.add(start, start + 5).unwrap();
+        for offset in [10, 20, 30, 40] {
+            assert!(a.add(offset, &[1; 5], false, ROOM).is_ok());
         }
-        a.add(12, 33).unwrap();
-        assert_eq!((a.next(), a.count), (1, 2));
-        a.add(1, 50).unwrap();
-        assert_eq!((a.next(), a.count), (50, 0));
+        assert!(a.add(10, &[2; 23], false, ROOM).is_ok());
+        assert_eq!((a.chunks.len(), a.size()), (3, 33 + 3 * CHUNK_COST));
+        assert!(a.add(12, &[3; 5], false, ROOM).is_ok());
+        assert_eq!((a.chunks.len(), a.at(12, 1).0), (3, &[2][..]));
+        assert!(a.add(1, &[4; 49], false, ROOM).is_ok());
+        assert_eq!(
+            (a.next(), a.chunks.len(), a.size()),
+            (50, 1, 49 + CHUNK_COST)
+        );
     }
 
     #[test]
-    fn too_many_gaps_are_refused_and_nothing_changes() {
+    fn the_fin_counts_when_it_is_reached() {
         let mut a = Assembly::new(1);
-        for i in 1..=MAX_RUNS as u64 {
-            a.add(i * 10, i * 10 + 5).unwrap();
-        }
-        assert_eq!(a.add(5, 6), Err(TooManyGaps));
-        assert_eq!((a.next(), a.count), (1, MAX_RUNS));
-        a.add(1, 10).unwrap();
-        assert_eq!((a.next(), a.count), (15, MAX_RUNS - 1));
+        assert!(a.add(3, b"cd", true, ROOM).is_ok());
+        assert_eq!(a.next(), 1);
+        assert!(a.add(1, b"ab", false, ROOM).is_ok());
+        assert_eq!(a.next(), 6);
+        assert_eq!(a.at(3, 9), (&b"cd"[..], true));
+        assert_eq!(a.at(3, 2), (&b"cd"[..], false));
+        assert_eq!(a.at(5, 1), (&b""[..], true));
+        let mut bare = Assembly::new(1);
+        assert!(bare.add(1, b"", true, 0).is_ok());
+        assert_eq!((bare.next(), bare.at(1, 1)), (2, (&b""[..], true)));
+    }
+
+    #[test]
+    fn without_room_nothing_changes() {
+        let mut a = Assembly::new(1);
+        assert!(a.add(5, b"efgh", false, ROOM).is_ok());
+        assert!(a.add(1, b"abcd", true, 4 + CHUNK_COST - 1).is_err());
+        assert_eq!((a.next(), a.fin, a.size()), (1, None, 4 + CHUNK_COST));
+        assert!(a.add(6, b"fg", false, 0).is_ok());
+        assert!(a.add(1, b"abcd", false, 4 + CHUNK_COST).is_ok());
+        assert_eq!(a.next(), 9);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs the tests of the modules that know nothing of the kernel, in userspace.
+//! Runs the tests of the modules that know nothing of the kernel but its vectors, in userspace.
 //!
 //! The modules are those of the kernel module, file for file; their tests stand in them and also
 //! run as KUnit (`selftests/kunit`). What is here in addition needs more than a kernel offers:

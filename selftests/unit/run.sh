@@ -4,7 +4,7 @@
 # run.sh: the host's tests of the module's core, as TAP. Runs in the sandbox.
 #
 # The core is compiled by the rustc that compiles the module, with the kernel tree's own zerocopy
-# and with the same overflow checks. proptest is Debian's, built once.
+# and with the same overflow checks. kernel.rs stands in for the `kernel` crate. proptest is Debian's, built once.
 #
 # SEED= repeats the random input of a run, CASES= sets how much of it there is.
 
@@ -32,8 +32,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 (cd "$kdir" && CARGO_PKG_VERSION=0.8 rustc --edition 2021 --crate-type rlib --crate-name zerocopy \
 	--cfg no_fp_fmt_parse --cap-lints allow --out-dir "$work" rust/zerocopy/src/lib.rs)
+rustc --edition 2021 --crate-type rlib --crate-name kernel --out-dir "$work" "$here/kernel.rs"
 rustc --edition 2021 --test -C overflow-checks=on -C debug-assertions=on -C opt-level=1 \
 	-A unexpected_cfgs \
+	--extern "kernel=$work/libkernel.rlib" \
 	--extern "zerocopy=$work/libzerocopy.rlib" \
 	--extern "zerocopy_derive=$kdir/rust/libzerocopy_derive.so" \
 	--extern "proptest=$(echo "$deps"/libproptest-*.rlib)" -L "dependency=$deps" \
