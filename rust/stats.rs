@@ -81,8 +81,25 @@ counters! {
     connections_protected,
     /// Connections that go on after a takeover.
     connections_restored,
-    /// Connections that are not, or no longer, protected.
+    /// Connections that are not, or no longer, protected: the sum of what follows.
     connections_unprotected,
+    /// Connections whose beginning was not logged: there before the module, or begun with a cookie.
+    unprotected_unlogged,
+    /// Connections that began while nobody stood by.
+    unprotected_no_backup,
+    /// Connections that a takeover could not carry on as they use what is not replayed: MPTCP, TCP
+    /// Fast Open, MD5 or AO signatures.
+    unprotected_special,
+    /// Connections whose log was lost with the session.
+    unprotected_session,
+    /// Connections for whose records there was no room or memory in the log.
+    unprotected_log,
+    /// Connections that the backup could not hold.
+    unprotected_refused,
+    /// Connections of which the backup has not confirmed within `commit_timeout_ms` what it was told.
+    unprotected_late,
+    /// Connections on which the client has sent urgent data.
+    unprotected_urgent,
     /// Bytes of services that were absorbed after a takeover as the client had them already.
     bytes_absorbed,
     /// Packets of clients that were dropped because nobody here may answer them yet.

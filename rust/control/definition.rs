@@ -19,7 +19,8 @@ use crate::{
             Role,
             State, //
         },
-        Service, //
+        Service,
+        Tuning, //
     },
     takeover,
     wire::key::{
@@ -38,10 +39,22 @@ use kernel::{
     }, //
 };
 
-/// The default of `hold_timeout_ms`.
-const HOLD_TIMEOUT_MS: u32 = 10_000;
 /// The longest name of a device, in bytes.
 const MAX_DEVICE: usize = 15;
+
+macro_rules! tuning {
+    ($name:ident, $range:expr) => {
+        Attribute::rw(
+            kernel::c_str!(stringify!($name)),
+            |d, out| write!(out, "{}", d.tuning.$name.load(Relaxed)),
+            |d, text| {
+                let value = parse::number(stringify!($name), text, $range)?;
+                d.tuning.$name.store(u32::try_from(value)?, Relaxed);
+                Ok(())
+            },
+        )
+    };
+}
 
 /// The files.
 pub(super) const ATTRIBUTES: &[Attribute<Definition>] = &[
@@ -72,19 +85,8 @@ pub(super) const ATTRIBUTES: &[Attribute<Definition>] = &[
         },
         |d, text| d.set_device(text),
     ),
-    Attribute::rw(
-        c"hold_timeout_ms",
-        |d, out| write!(out, "{}", d.inner.lock().hold_timeout_ms),
-        |d, text| {
-            let ms = u32::try_from(parse::number("hold_timeout_ms", text, 100..=600_000)?)?;
-            let mut inner = d.inner.lock();
-            inner.hold_timeout_ms = ms;
-            if let Some(running) = &inner.running {
-                running.service.hold_timeout_ms.store(ms, Relaxed);
-            }
-            Ok(())
-        },
-    ),
+    tuning!(hold_timeout_ms, 100..=600_000),
+    tuning!(commit_timeout_ms, 100..=60_000),
     Attribute::rw(
         c"role",
         |d, out| out.write_str(d.role()),
@@ -120,6 +122,7 @@ pub(crate) struct Definition {
     node: Arc<Node>,
     /// What it is called.
     pub(super) name: CString,
+    tuning: Arc<Tuning>,
     /// Protects the definition, and the making and unmaking of the running service.
     #[pin]
     inner: Mutex<Inner>,
@@ -130,7 +133,6 @@ struct Inner {
     /// 0 before it is set.
     port: u16,
     device: Option<CString>,
-    hold_timeout_ms: u32,
     running: Option<Running>,
 }
 
@@ -159,16 +161,17 @@ impl Definition {
     /// Creates a definition that says nothing but a name.
     pub(super) fn new(node: &Arc<Node>, name: CString) -> Result<Arc<Self>> {
         let node = node.clone();
+        let tuning = Arc::new(Tuning::new(), GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
                 node,
                 name,
+                tuning,
                 inner <- new_mutex!(
                     Inner {
                         address: None,
                         port: 0,
                         device: None,
-                        hold_timeout_ms: HOLD_TIMEOUT_MS,
                         running: None,
                     },
                     "Definition::inner"
@@ -276,7 +279,7 @@ impl Definition {
             },
             ifindex,
             role,
-            hold_timeout_ms: inner.hold_timeout_ms,
+            tuning: self.tuning.clone(),
         };
         let service = Service::new(&self.node, definition)?;
         self.node.add_service(service.clone()).map_err(|e| {

@@ -69,6 +69,8 @@ pub(crate) enum Outbound {
     Keep,
     /// Something that says as much is being kept: drop it.
     Absorb,
+    /// It would have to wait, as others have for too long: the backup is not to be counted on.
+    GiveUp,
 }
 
 /// What [`Tracker::confirm`] allows.
@@ -105,7 +107,7 @@ pub(crate) struct Tracker {
     wscale: u8,
     /// The service has sent no offset from here on.
     service_next: u64,
-    /// The timestamp of the last segment that was logged.
+    /// The timestamp of the last segment that was logged in order.
     tsval: Option<u32>,
     /// All offsets below are in the log.
     logged: u64,
@@ -129,6 +131,8 @@ pub(crate) struct Tracker {
     /// The acknowledgement of the segment that is being kept, and whether that has the FIN. Once
     /// another segment has left, the kept one is stale: its timestamp would run backwards.
     kept: Option<(u64, bool)>,
+    /// Since when something waits, on the caller's clock. A confirmation of anything more ends it.
+    waits_since: Option<u64>,
 }
 
 impl Tracker {
@@ -157,6 +161,7 @@ impl Tracker {
             told_edge: known_edge,
             told_with: 0,
             kept: None,
+            waits_since: None,
         }
     }
 
@@ -224,17 +229,40 @@ impl Tracker {
     ///
     /// A piece behind a gap counts only when the backup, which puts the pieces together, says so.
     pub(crate) fn logged(&mut self, piece: &Piece, tsval: Option<u32>) {
-        self.tsval = tsval.or(self.tsval);
         self.reached = self.reached.max(piece.end());
         if piece.offset <= self.logged {
+            // As TCP does: what overtook others is no measure for them.
+            self.tsval = tsval.or(self.tsval);
             self.logged = self.logged.max(piece.end());
         }
     }
 
-    /// Looks at a segment of the service with `len` bytes of payload.
+    /// Looks at a segment of the service with `len` bytes of payload, at `now`, and says what to do
+    /// with it if nothing may wait for longer than `patience`. Both are of the caller's clock.
     ///
     /// Not for the SYN-ACK, which waits as a whole.
-    pub(crate) fn outbound(&mut self, header: &Header, len: usize, has_sack: bool) -> Outbound {
+    pub(crate) fn outbound(
+        &mut self,
+        header: &Header,
+        len: usize,
+        has_sack: bool,
+        (now, patience): (u64, u64),
+    ) -> Outbound {
+        let before = *self;
+        let verdict = self.hold_back(header, len, has_sack);
+        if verdict == Outbound::Pass {
+            return verdict;
+        }
+        let since = *self.waits_since.get_or_insert(now);
+        if now.saturating_sub(since) <= patience {
+            return verdict;
+        }
+        *self = before;
+        self.outbound_unprotected(header, len);
+        Outbound::GiveUp
+    }
+
+    fn hold_back(&mut self, header: &Header, len: usize, has_sack: bool) -> Outbound {
         self.note_sent(header, len);
         let Some(ack) = self.acknowledged(header) else {
             return Outbound::Pass;
@@ -312,6 +340,9 @@ impl Tracker {
         if upto > self.reached {
             return None;
         }
+        if upto > self.confirmed {
+            self.waits_since = None;
+        }
         self.confirmed = self.confirmed.max(upto);
         self.logged = self.logged.max(upto);
         if self.told_with <= self.confirmed {
@@ -367,6 +398,7 @@ mod tests {
     const IRS: Seq = Seq::new(u32::MAX - 2);
     const ISS: Seq = Seq::new(7);
     const WSCALE: u8 = 7;
+    const NOW: (u64, u64) = (1000, 50);
 
     /// A tracker just behind the handshake.
     fn open() -> Tracker {
@@ -481,7 +513,7 @@ mod tests {
         let next = from_client(11, 0);
         assert!(!logs(&t, next, Some(98)));
         assert!(logs(&t, next, Some(99)));
-        t.outbound(&from_service(1, 500), 1, false);
+        t.outbound(&from_service(1, 500), 1, false, NOW);
         assert!(logs(
             &t,
             Header {
@@ -498,7 +530,8 @@ mod tests {
         log(&mut t, 1, 1000, 0);
         // The window that the SYN-ACK offered has moved on with the bytes.
         let edge = 1001 + (600u64 << WSCALE);
-        let Outbound::Clamp { ack, window } = t.outbound(&from_service(1001, 600), 0, false) else {
+        let Outbound::Clamp { ack, window } = t.outbound(&from_service(1001, 600), 0, false, NOW)
+        else {
             panic!("not clamped");
         };
         assert_eq!(ack, IRS.at(1));
@@ -507,12 +540,12 @@ mod tests {
         assert!(t.holds_back());
         // What fits into the window's unit says nothing more.
         assert_eq!(
-            t.outbound(&from_service(1001, 599), 0, false),
+            t.outbound(&from_service(1001, 599), 0, false, NOW),
             Outbound::Keep
         );
         assert_eq!(t.confirm(1001), Some(Release::Kept));
         assert_eq!(
-            t.outbound(&from_service(1001, 600), 0, false),
+            t.outbound(&from_service(1001, 600), 0, false, NOW),
             Outbound::Pass
         );
         assert!(!t.holds_back());
@@ -523,19 +556,22 @@ mod tests {
     fn a_bare_acknowledgement_that_would_say_nothing_is_absorbed() {
         let mut t = open();
         // The third packet of the handshake, answered.
-        assert_eq!(t.outbound(&from_service(1, 512), 10, false), Outbound::Pass);
+        assert_eq!(
+            t.outbound(&from_service(1, 512), 10, false, NOW),
+            Outbound::Pass
+        );
         log(&mut t, 1, 128, 0);
         assert_eq!(
-            t.outbound(&from_service(129, 511), 0, false),
+            t.outbound(&from_service(129, 511), 0, false, NOW),
             Outbound::Keep
         );
         // Data goes out all the same, and a selective acknowledgement has news.
         assert!(matches!(
-            t.outbound(&from_service(129, 511), 10, false),
+            t.outbound(&from_service(129, 511), 10, false, NOW),
             Outbound::Clamp { .. }
         ));
         assert!(matches!(
-            t.outbound(&from_service(129, 511), 0, true),
+            t.outbound(&from_service(129, 511), 0, true, NOW),
             Outbound::Clamp { .. }
         ));
     }
@@ -549,10 +585,10 @@ mod tests {
             log(&mut t, offset, len, 0);
             offset += len as u64;
             for window in [512, 511, 510] {
-                let (ack, window) = match t.outbound(&from_service(offset, window), 5, false) {
+                let (ack, window) = match t.outbound(&from_service(offset, window), 5, false, NOW) {
                     Outbound::Clamp { ack, window } => (ack, window),
                     Outbound::Pass => (IRS.at(offset), window),
-                    Outbound::Keep | Outbound::Absorb => continue,
+                    _ => continue,
                 };
                 let now = ack.offset(IRS, offset).unwrap() + (u64::from(window) << WSCALE);
                 assert!(now >= edge.min(t.offered_edge));
@@ -567,7 +603,8 @@ mod tests {
     fn no_more_is_offered_than_the_backup_knows_of() {
         let mut t = open();
         let known = first_edge(65535);
-        let Outbound::Clamp { ack, window } = t.outbound(&from_service(1, 65535), 10, false) else {
+        let Outbound::Clamp { ack, window } = t.outbound(&from_service(1, 65535), 10, false, NOW)
+        else {
             panic!("not clamped");
         };
         assert_eq!((ack, u64::from(window)), (IRS.at(1), (known - 1) >> WSCALE));
@@ -579,7 +616,7 @@ mod tests {
         assert_eq!(t.edge_to_tell(&next), edge);
         t.confirm(11).unwrap();
         assert_eq!(
-            t.outbound(&from_service(11, 65535), 10, false),
+            t.outbound(&from_service(11, 65535), 10, false, NOW),
             Outbound::Pass
         );
     }
@@ -587,28 +624,37 @@ mod tests {
     #[test]
     fn the_services_fin_waits_with_what_it_acknowledges() {
         let mut t = open();
-        assert_eq!(t.outbound(&from_service(1, 500), 0, false), Outbound::Pass);
+        assert_eq!(
+            t.outbound(&from_service(1, 500), 0, false, NOW),
+            Outbound::Pass
+        );
         log(&mut t, 1, 10, flags::FIN);
         let mut last = from_service(12, 500);
         last.flags |= flags::FIN;
-        assert_eq!(t.outbound(&last, 100, false), Outbound::Keep);
+        assert_eq!(t.outbound(&last, 100, false, NOW), Outbound::Keep);
         assert_eq!(
-            t.outbound(&from_service(12, 500), 0, false),
+            t.outbound(&from_service(12, 500), 0, false, NOW),
             Outbound::Absorb
         );
         assert_eq!(t.confirm(12), Some(Release::Kept));
-        assert_eq!(t.outbound(&last, 100, false), Outbound::Pass);
+        assert_eq!(t.outbound(&last, 100, false, NOW), Outbound::Pass);
     }
 
     #[test]
     fn what_was_kept_is_stale_once_something_newer_has_left() {
         let mut t = open();
-        assert_eq!(t.outbound(&from_service(1, 500), 0, false), Outbound::Pass);
+        assert_eq!(
+            t.outbound(&from_service(1, 500), 0, false, NOW),
+            Outbound::Pass
+        );
         log(&mut t, 1, 10, 0);
-        assert_eq!(t.outbound(&from_service(11, 500), 0, false), Outbound::Keep);
+        assert_eq!(
+            t.outbound(&from_service(11, 500), 0, false, NOW),
+            Outbound::Keep
+        );
         assert!(t.keeps());
         assert!(matches!(
-            t.outbound(&from_service(11, 500), 5, false),
+            t.outbound(&from_service(11, 500), 5, false, NOW),
             Outbound::Clamp { .. }
         ));
         assert!(!t.keeps());
@@ -616,19 +662,56 @@ mod tests {
     }
 
     #[test]
+    fn nothing_waits_for_ever() {
+        let mut t = open();
+        assert_eq!(
+            t.outbound(&from_service(1, 500), 0, false, NOW),
+            Outbound::Pass
+        );
+        log(&mut t, 1, 1000, 0);
+        let ack = from_service(1001, 500);
+        let at = |t: &mut Tracker, now| t.outbound(&ack, 0, true, (now, 50));
+        assert!(matches!(at(&mut t, 1000), Outbound::Clamp { .. }));
+        assert!(matches!(at(&mut t, 1050), Outbound::Clamp { .. }));
+        // What is confirmed meanwhile, if not all, gives it more time.
+        t.confirm(501).unwrap();
+        assert!(matches!(at(&mut t, 1051), Outbound::Clamp { .. }));
+        assert!(matches!(at(&mut t, 1101), Outbound::Clamp { .. }));
+        t.confirm(501).unwrap();
+        assert_eq!(at(&mut t, 1102), Outbound::GiveUp);
+        assert!(!t.holds_back());
+    }
+
+    #[test]
+    fn what_overtook_others_does_not_make_them_old() {
+        let mut t = open();
+        let piece = Piece {
+            offset: 101,
+            skip: 0,
+            len: 10,
+            fin: false,
+        };
+        t.logged(&piece, Some(100));
+        assert_ne!(
+            t.inbound(&from_client(1, 0), 100, Some(90)),
+            Inbound::Nothing
+        );
+    }
+
+    #[test]
     fn what_left_unprotected_is_not_taken_back() {
         let mut t = open();
         log(&mut t, 1, 1000, 0);
-        t.outbound(&from_service(1001, 500), 0, false);
+        t.outbound(&from_service(1001, 500), 0, false, NOW);
         t.outbound_unprotected(&from_service(1001, 500), 0);
         assert!(!t.holds_back());
         log(&mut t, 1001, 1000, 0);
         assert_eq!(
-            t.outbound(&from_service(1001, 500), 5, false),
+            t.outbound(&from_service(1001, 500), 5, false, NOW),
             Outbound::Pass
         );
         assert!(matches!(
-            t.outbound(&from_service(2001, 500), 5, false),
+            t.outbound(&from_service(2001, 500), 5, false, NOW),
             Outbound::Clamp { ack, .. } if ack == IRS.at(1001)
         ));
     }

@@ -31,6 +31,7 @@ use crate::{
         FlowState,
         Service, //
     },
+    stats::Stats,
     wire::{
         frame::WireError,
         key::Key,
@@ -52,8 +53,41 @@ pub(crate) struct Tracked {
     session: u32,
     /// What waits for the backup: the SYN-ACK, an acknowledgement, or the last segment.
     kept: Option<Held>,
+    /// When the SYN was answered, in jiffies.
+    began: u64,
     /// Whether the backup knows of the connection.
     is_open: bool,
+}
+
+/// Why a connection is not, or no longer, protected.
+#[derive(Clone, Copy)]
+enum Reason {
+    Unlogged,
+    NoBackup,
+    Special,
+    Session,
+    Log,
+    Refused,
+    Late,
+    Urgent,
+}
+
+impl Reason {
+    /// Counts it.
+    fn count(self, stats: &Stats) {
+        stats.connections_unprotected.inc();
+        match self {
+            Self::Unlogged => &stats.unprotected_unlogged,
+            Self::NoBackup => &stats.unprotected_no_backup,
+            Self::Special => &stats.unprotected_special,
+            Self::Session => &stats.unprotected_session,
+            Self::Log => &stats.unprotected_log,
+            Self::Refused => &stats.unprotected_refused,
+            Self::Late => &stats.unprotected_late,
+            Self::Urgent => &stats.unprotected_urgent,
+        }
+        .inc();
+    }
 }
 
 impl Tracked {
@@ -96,15 +130,16 @@ pub(crate) fn outbound_unknown(service: &Service, mut segment: Segment<'_>) -> V
     // A connection that was there before the module, or before there was room for it. It is noted
     // once, so that the backup knows that it could not carry it on.
     if !header.any(flags::RST) && Sender::of(&mut segment.packet).is_some() {
-        unprotected(service, &service.key_of(&segment.client));
+        let key = service.key_of(&segment.client);
+        unprotected(service, &key, Reason::Unlogged);
     }
     segment.packet.accept()
 }
 
 /// Notes a connection that is not protected.
-fn unprotected(service: &Service, key: &Key) {
+fn unprotected(service: &Service, key: &Key, reason: Reason) {
     match service.add(key, FlowState::Unprotected) {
-        Ok(_) => service.node.stats.connections_unprotected.inc(),
+        Ok(_) => reason.count(&service.node.stats),
         Err(_) => service.count_unnoted(),
     }
 }
@@ -116,8 +151,15 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     let Some(Request(request)) = Request::of(&segment.packet) else {
         return segment.packet.accept();
     };
-    if request.special || segment.options().signed || !service.is_known_to_peer() {
-        unprotected(service, &key);
+    let reason = if request.special || segment.options().signed {
+        Some(Reason::Special)
+    } else if !service.is_known_to_peer() {
+        Some(Reason::NoBackup)
+    } else {
+        None
+    };
+    if let Some(reason) = reason {
+        unprotected(service, &key, reason);
         return segment.packet.accept();
     }
     let tracked = Tracked {
@@ -129,6 +171,7 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
         ),
         session: service.node.channel.session(),
         kept: None,
+        began: time::jiffies(),
         is_open: false,
     };
     let Ok(flow) = service.add(&key, FlowState::Tracked(tracked)) else {
@@ -141,7 +184,7 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     if service.node.channel.log.append(&opened, None).is_err() {
         *state = FlowState::Unprotected;
         drop(state);
-        service.count_unprotected();
+        end_protection(service, Reason::Log);
         return segment.packet.accept();
     }
     service.node.stats.connections_protected.inc();
@@ -195,16 +238,20 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
     let Inbound::Log(piece) = verdict else {
         return segment.packet.accept();
     };
-    // Urgent data is not what it seems in a stream, and the server may not see it where it stands.
-    let plain = !segment.header.has(flags::URG);
-    let current = tracked.session == service.node.channel.session();
-    if plain && current && log(service, &flow.key, tracked, &segment, &piece).is_ok() {
+    let reason = if segment.header.has(flags::URG) {
+        // It is not what it seems in a stream, and the server may not see it where it stands.
+        Reason::Urgent
+    } else if tracked.session != service.node.channel.session() {
+        Reason::Session
+    } else if log(service, &flow.key, tracked, &segment, &piece).is_err() {
+        Reason::Log
+    } else {
         tracked.tracker.logged(&piece, tsval);
         service.node.stats.bytes_logged.add(piece.len as u64);
         return segment.packet.accept();
-    }
+    };
     // The segment itself is received all the same: only the protection ends.
-    let leftover = give_up(service, &flow.key, &mut state);
+    let leftover = give_up(service, &flow.key, &mut state, reason);
     drop(state);
     leftover.send(service);
     segment.packet.accept()
@@ -258,7 +305,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
         tracked
             .tracker
             .outbound_unprotected(&segment.header, segment.len);
-        let leftover = give_up(service, &flow.key, &mut state);
+        let leftover = give_up(service, &flow.key, &mut state, Reason::Session);
         drop(state);
         leftover.send(service);
         return segment.packet.accept();
@@ -273,9 +320,17 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
         return segment.packet.accept();
     }
     let has_sack = segment.len == 0 && segment.options().sack;
+    let now = (time::jiffies(), service.patience());
     let verdict = tracked
         .tracker
-        .outbound(&segment.header, segment.len, has_sack);
+        .outbound(&segment.header, segment.len, has_sack, now);
+    if verdict == Outbound::GiveUp {
+        let leftover = give_up(service, &flow.key, &mut state, Reason::Late);
+        drop(state);
+        // What was kept is older than this segment, and says less.
+        drop(leftover);
+        return segment.packet.accept();
+    }
     if verdict == Outbound::Keep {
         service.node.stats.acks_kept.inc();
         let (held, verdict) = segment.packet.keep();
@@ -286,7 +341,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
     }
     drop(state);
     match verdict {
-        Outbound::Pass => segment.packet.accept(),
+        Outbound::Pass | Outbound::GiveUp => segment.packet.accept(),
         Outbound::Keep | Outbound::Absorb => segment.packet.absorb(),
         Outbound::Clamp { ack, window } => {
             // A segment that cannot be rewritten must not leave; TCP sends it again.
@@ -301,14 +356,18 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
 
 /// A SYN-ACK of a connection that is known: sent again, or for a new connection of the same name.
 fn syn_ack_again(service: &Service, flow: &FlowRef, segment: Segment<'_>) -> Verdict {
-    let state = flow.state.lock();
+    let mut state = flow.state.lock();
     if let FlowState::Tracked(tracked) = &*state {
         // The acknowledgement number of a SYN-ACK is that of the SYN, plus 1.
         let same = segment.header.ack == Seq::new(tracked.tracker.incarnation()).add(1);
         let current = tracked.session == service.node.channel.session();
         if same && !tracked.is_open && current && service.node.channel.is_backed() {
-            drop(state);
-            return segment.packet.absorb();
+            let waited = time::jiffies().saturating_sub(tracked.began);
+            if waited <= service.patience() {
+                drop(state);
+                return segment.packet.absorb();
+            }
+            drop(give_up(service, &flow.key, &mut state, Reason::Late));
         }
         if same {
             drop(state);
@@ -334,7 +393,7 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
     }
     let upto = confirm.upto.get();
     if upto == 0 {
-        let leftover = give_up(service, &flow.key, &mut state);
+        let leftover = give_up(service, &flow.key, &mut state, Reason::Refused);
         drop(state);
         leftover.finish(service, &flow);
         return Ok(());
@@ -396,8 +455,14 @@ fn tell_closed(service: &Service, key: &Key, tracked: &Tracked) {
     }
 }
 
+/// Counts a connection that was protected until now.
+fn end_protection(service: &Service, reason: Reason) {
+    service.count_unprotected();
+    reason.count(&service.node.stats);
+}
+
 /// Ends the protection of a connection, and returns what it has held back.
-fn give_up(service: &Service, key: &Key, state: &mut FlowState) -> Leftover {
+fn give_up(service: &Service, key: &Key, state: &mut FlowState, reason: Reason) -> Leftover {
     let mut leftover = Leftover {
         kept: None,
         ack: false,
@@ -407,7 +472,7 @@ fn give_up(service: &Service, key: &Key, state: &mut FlowState) -> Leftover {
         leftover.kept = tracked.take_kept();
         leftover.ack = leftover.kept.is_none() && tracked.tracker.holds_back();
         *state = FlowState::Unprotected;
-        service.count_unprotected();
+        end_protection(service, reason);
     }
     leftover
 }
@@ -433,7 +498,7 @@ pub(crate) fn release_stale(service: &Service, flow: &FlowRef) {
     let session = service.node.channel.session();
     let mut state = flow.state.lock();
     if matches!(&*state, FlowState::Tracked(tracked) if tracked.session != session) {
-        let leftover = give_up(service, &flow.key, &mut state);
+        let leftover = give_up(service, &flow.key, &mut state, Reason::Session);
         drop(state);
         leftover.finish(service, flow);
     }
@@ -441,7 +506,7 @@ pub(crate) fn release_stale(service: &Service, flow: &FlowRef) {
 
 /// Ends the protection of a connection because nobody logs it any more. May sleep.
 pub(crate) fn release(service: &Service, flow: &FlowRef) {
-    let leftover = give_up(service, &flow.key, &mut flow.state.lock());
+    let leftover = give_up(service, &flow.key, &mut flow.state.lock(), Reason::NoBackup);
     leftover.finish(service, flow);
 }
 

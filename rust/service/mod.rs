@@ -57,7 +57,8 @@ use kernel::{
             Release, //
         },
         Arc, //
-    }, //
+    },
+    time::msecs_to_jiffies, //
 };
 use ownership::{
     Action,
@@ -143,8 +144,8 @@ pub(crate) struct Service {
     pub(crate) takeover: Takeover,
     /// How the last takeover went.
     pub(crate) report: Report,
-    /// For how long a connection may be held while it is being restored, in milliseconds.
-    pub(crate) hold_timeout_ms: Atomic<u32>,
+    /// What the operator may change at any time.
+    pub(crate) tuning: Arc<Tuning>,
     /// The announcements that have been made, and when the next one is due. The director's.
     announced: Atomic<u32>,
     announce_at_ms: Atomic<u64>,
@@ -161,8 +162,26 @@ pub(crate) struct Definition {
     pub(crate) ifindex: c_int,
     /// What this node is to be.
     pub(crate) role: Role,
-    /// For how long a connection may be held, in milliseconds.
-    pub(crate) hold_timeout_ms: u32,
+    /// What the operator may change at any time.
+    pub(crate) tuning: Arc<Tuning>,
+}
+
+/// What the operator may change at any time.
+pub(crate) struct Tuning {
+    /// For how long a connection may be held while it is being restored, in milliseconds.
+    pub(crate) hold_timeout_ms: Atomic<u32>,
+    /// For how long something may wait for the backup, in milliseconds.
+    pub(crate) commit_timeout_ms: Atomic<u32>,
+}
+
+impl Tuning {
+    /// Creates the defaults.
+    pub(crate) const fn new() -> Self {
+        Self {
+            hold_timeout_ms: Atomic::new(10_000),
+            commit_timeout_ms: Atomic::new(2_000),
+        }
+    }
 }
 
 impl Service {
@@ -196,7 +215,7 @@ impl Service {
                 peer_unprotected: Atomic::new(u32::MAX),
                 takeover <- Takeover::new(),
                 report: Report::new(),
-                hold_timeout_ms: Atomic::new(definition.hold_timeout_ms),
+                tuning: definition.tuning,
                 announced: Atomic::new(ANNOUNCEMENTS.len() as u32),
                 announce_at_ms: Atomic::new(u64::MAX),
                 sweeps: Atomic::new(0),
@@ -529,10 +548,15 @@ impl Service {
         self.count(-1, matches!(was, FlowState::Unprotected));
     }
 
+    /// Returns for how long something may wait for the backup, in jiffies.
+    pub(crate) fn patience(&self) -> u64 {
+        // CAST: Widening.
+        msecs_to_jiffies(self.tuning.commit_timeout_ms.load(Relaxed)) as u64
+    }
+
     /// A connection that was protected is not any more. The caller has changed its state.
     pub(crate) fn count_unprotected(&self) {
         self.unprotected.add(1, Relaxed);
-        self.node.stats.connections_unprotected.inc();
     }
 
     /// A connection was seen that is not protected, and for which there is no room.

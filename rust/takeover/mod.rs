@@ -390,7 +390,7 @@ fn step(service: &Service, flow: &FlowRef, now_ms: u64) -> Step {
 /// Turns a replica into a connection that is being carried on.
 fn begin(service: &Service, state: &mut FlowState, now_ms: u64) -> Result {
     let room = KBox::<Restoring>::new_uninit(GFP_ATOMIC)?;
-    let hold_ms = service.hold_timeout_ms.load(Relaxed).into();
+    let hold_ms = service.tuning.hold_timeout_ms.load(Relaxed).into();
     if let FlowState::Replica(replica) = mem::replace(state, FlowState::Unprotected) {
         let restoring = Restoring::new(KBox::into_inner(replica), now_ms, hold_ms);
         *state = FlowState::Restoring(room.write(restoring));
