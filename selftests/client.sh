@@ -113,5 +113,9 @@ has_bytes() {
 
 # stored NODE BYTES: its nginx has that much of an upload in its temporary file.
 stored() {
-	[ "$(cat "$work/nginx-$1"/body/* 2>/dev/null | wc -c)" -ge "$2" ]
+	[ "$(stored_bytes "$1")" -ge "$2" ]
+}
+
+stored_bytes() {
+	find "$work/nginx-$1/body" -type f -printf '%s\n' 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'
 }
