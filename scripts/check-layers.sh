@@ -6,8 +6,8 @@
 #
 #   rust/bindings  generated code, known to rust/kapi only
 #   rust/kapi      safe wrappers: the only place that names the bindings or writes `unsafe`
-#   rust/wire      } need neither the kernel nor the rest: they are also compiled on the host
-#   rust/flow      }
+#   rust/wire      } need nothing of the kernel but its prelude, and nothing of the rest: they are
+#   rust/flow      } also compiled on the host
 #
 # Comments do not count, and neither do the attributes that forbid unsafe code or make KUnit tests.
 # Does not parse Rust.
@@ -43,6 +43,6 @@ search 'unsafe outside rust/kapi and rust/bindings' '(^|[^a-z_])unsafe([^a-z_]|$
 search 'bindings named outside rust/kapi' '(crate|kernel|super)::bindings|[^a-z_]bindings::' \
 	"${outside[@]}"
 search 'the core names the kernel or other parts' \
-	'(^|[^a-z_])kernel::|crate::(kapi|node|service|channel|primary|backup|takeover|control)' \
+	'(^|[^a-z_])kernel::[^p]|kernel::p[^r]|crate::(kapi|node|service|channel|primary|backup|takeover|control)' \
 	"${core[@]}"
 exit "$wrong"

@@ -144,6 +144,7 @@ check "services/web/device refuses what is no name" \
 	refuses services/web/device "$EINVAL" '' a-name-too-long-for-any
 check "services/web/device takes a device" takes services/web/device eth1 eth0
 number services/web/hold_timeout_ms 100 600000 0 99 600001
+number services/web/commit_timeout_ms 100 60000 0 99 60001
 
 check "services/web/role refuses what is none" \
 	refuses services/web/role "$EINVAL" '' Primary standby 1 'primary backup'
