@@ -5,7 +5,7 @@
 # What the client does: transfers, and the capture that shows what it saw. Sourced after node.sh.
 
 capture=$work/client.pcap
-url=http://$service_address:$service_port
+url=http://$service_host:$service_port
 # A client that hangs must not hang the test.
 max_time=${TCPFO_MAX_TIME:-150}
 
@@ -24,7 +24,7 @@ capture_listens() {
 capture_start() {
 	# The buffer is large: a packet that the capture misses is one that is not checked.
 	nsenter --net=/run/netns/client tcpdump -i eth0 -w "$capture" -U -Z root -s 200 -B 65536 \
-		'arp or icmp or tcp' 2>"$work/tcpdump.log" &
+		'arp or icmp or icmp6 or tcp' 2>"$work/tcpdump.log" &
 	capture_pid=$!
 	need 20 capture_listens
 }
@@ -32,9 +32,10 @@ capture_start() {
 # capture_stop: everything seen so far is in the file. tcpdump drops what it has not read yet when it
 # is told to end, so a packet with a mark is sent, and waited for.
 capture_stop() {
-	local mark=tcpfo-end
+	local mark=tcpfo-end everybody=${client_address%.*}.255
+	[ "$family" != 6 ] || everybody=ff02::1%eth0
 	on client ping -q -b -c 1 -W 1 -p "$(printf %s "$mark" | od -An -tx1 | tr -d ' \n')" \
-		"${client_address%.*}.255" >/dev/null 2>&1 || true
+		"$everybody" >/dev/null 2>&1 || true
 	wait_for 20 capture_has "$mark" || tap_note "the end of the capture may be missing"
 	kill "$capture_pid"
 	wait "$capture_pid" || true
@@ -59,7 +60,7 @@ wire_is_clean() {
 		return 1
 	}
 	local code=0
-	"$wirecheck" --service "$service_address:$service_port" "$@" "$capture" \
+	"$wirecheck" --service "$service_host:$service_port" "$@" "$capture" \
 		>"$work/wirecheck.txt" || code=$?
 	[ "$code" -eq 0 ] || sed -n '/^total:/,$p' "$work/wirecheck.txt" | tail -n 25
 	return "$code"

@@ -65,7 +65,9 @@ service_up() {
 # nginx_up NODE: an unmodified nginx with files of its own, but for the ones it serves. Port 81 is
 # the same server, unprotected.
 nginx_up() {
-	local dir=$work/nginx-$1
+	local dir=$work/nginx-$1 any= only=
+	[ "$family" = 4 ] || any=[::]:
+	[ "$family" != dual ] || only=ipv6only=off
 	mkdir -p "$dir/store"
 	cat >"$dir/conf" <<-END
 		user root;
@@ -86,8 +88,8 @@ nginx_up() {
 			client_body_timeout 600s;
 			send_timeout 600s;
 			server {
-				listen 80;
-				listen 81;
+				listen ${any}80 $only;
+				listen ${any}81 $only;
 				location / { root $www; }
 				location /store/ { root $dir; dav_methods PUT; }
 			}
@@ -102,7 +104,7 @@ cluster_up() {
 	keep_hooks+=(keep_counters)
 	local node
 	for node in a b; do
-		ip -n "$node" addr add "$service_address/32" dev eth0
+		[ "$family" = 6 ] || service_address_up "$node"
 		nginx_up "$node"
 	done
 	load_module
@@ -110,9 +112,25 @@ cluster_up() {
 	channel_up b
 	service_up a primary
 	service_up b backup
+	# Only now that one of them is silent can both have it: IPv6 looks for duplicates.
+	for node in a b; do
+		[ "$family" != 6 ] || service_address_up "$node"
+	done
 	need 30 reads a services/web/state active
 	need 30 reads a services/web/protected 1
 	need 30 reads b services/web/takeover_ready 1
+	for node in a b; do
+		need 10 service_address_is_there "$node"
+	done
+}
+
+service_address_up() {
+	ip -n "$1" addr add "$service_address/$host_prefix" dev eth0
+}
+
+# service_address_is_there NODE: and no duplicate was found.
+service_address_is_there() {
+	on "$1" ip -o addr show to "$service_address" | grep . | grep -Ev 'tentative|dadfailed'
 }
 
 # taken_over: node b speaks for the service.

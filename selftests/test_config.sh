@@ -61,11 +61,11 @@ EEXIST='File exists'
 ENOENT='No such file or directory'
 ENODEV='No such device'
 EACCES='Permission denied'
-EAFNOSUPPORT='Address family not supported by protocol'
 
 not_numbers=(x '' ' ' -1 +1 0x10 1.5 '1 2' 1e3 99999999999999999999 ١)
 not_addresses=(x '' 10.77.0 10.77.0.1.2 10.77.0.256 10.77.0.-1 10.77.0.01 '10.77.0.1 x' 10.77.0.1/24
-	0.0.0.0 127.0.0.1 224.0.0.1 255.255.255.255)
+	0.0.0.0 127.0.0.1 224.0.0.1 255.255.255.255 :: ::1 ff02::1 fe80::1 fe80::1%eth0 fd00:::1
+	fd00::1/64 ::ffff:10.77.0.1 '[fd00::1]')
 
 # number FILE SMALLEST LARGEST ONE_MORE...
 number() {
@@ -81,9 +81,8 @@ number() {
 
 # address FILE
 address() {
-	check "$1 takes an address" takes "$1" 10.1.2.3 1.0.0.1 223.255.255.254
+	check "$1 takes an address" takes "$1" 10.1.2.3 1.0.0.1 223.255.255.254 fd00::1 2001:db8::a:b
 	check "$1 refuses what is none" refuses "$1" "$EINVAL" "${not_addresses[@]}"
-	check "$1 refuses IPv6, as long as it is not supported" refuses "$1" "$EAFNOSUPPORT" fd00::1
 }
 
 topology_up
@@ -110,6 +109,8 @@ check "channel/enabled refuses what is neither 0 nor 1" \
 put a channel/local_address 10.78.0.2
 put a channel/peer_address 10.78.0.2
 check "channel/enabled refuses two equal addresses" refuses channel/enabled "$EINVAL" 1
+put a channel/peer_address fd78::3
+check "channel/enabled refuses addresses of two families" refuses channel/enabled "$EINVAL" 1
 put a channel/peer_address 10.78.0.3
 check "channel/enabled takes 1" takes channel/enabled 1 1
 check "an enabled channel is connecting" reads a channel/state connecting

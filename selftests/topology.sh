@@ -5,7 +5,7 @@
 # The network of the tests: four namespaces of one kernel. Sourced after lib.sh.
 #
 #   +- client ----+   +- a -------------+   +- b -------------+
-#   | 10.77.0.1   |   | 10.77.0.2       |   | 10.77.0.3       |
+#   | 10.77.0.1   |   | 10.77.0.2       |   | 10.77.0.3       |  or fd77::1 and so on, see family
 #   |             |   | 10.77.0.100     |   | 10.77.0.100     |  the service, on both nodes
 #   |    eth0     |   |  eth0     eth1  |   |  eth0     eth1  |
 #   +------+------+   +----+--------+---+   +----+--------+---+
@@ -19,11 +19,29 @@
 # A node dies (kill_node) when the switch takes both its ports down at once: it goes on running,
 # but nobody hears it and it hears nobody, and nothing of it is cleaned up.
 
-client_address=10.77.0.1
-service_address=10.77.0.100
+# What the test speaks: 4, 6, or dual: IPv4 with servers that listen on IPv6 sockets.
+family=${family:-4}
+if [ "$family" = 6 ]; then
+	client_address=fd77::1
+	service_address=fd77::100
+	declare -A node_address=([a]=fd77::2 [b]=fd77::3)
+	declare -A channel_address=([a]=fd78::2 [b]=fd78::3)
+	prefix=64
+	host_prefix=128
+	service_host=[$service_address]
+	# Between hosts of the test alone there are no duplicates to wait for.
+	nodad=nodad
+else
+	client_address=10.77.0.1
+	service_address=10.77.0.100
+	declare -A node_address=([a]=10.77.0.2 [b]=10.77.0.3)
+	declare -A channel_address=([a]=10.78.0.2 [b]=10.78.0.3)
+	prefix=24
+	host_prefix=32
+	service_host=$service_address
+	nodad=
+fi
 service_port=80
-declare -A node_address=([a]=10.77.0.2 [b]=10.77.0.3)
-declare -A channel_address=([a]=10.78.0.2 [b]=10.78.0.3)
 declare -A node_mac=([a]=02:00:00:00:00:0a [b]=02:00:00:00:00:0b)
 client_mac=02:00:00:00:00:0c
 
@@ -42,7 +60,8 @@ add_host() {
 	ip -n "$name" link set lo up
 	ip -n switch link add "${name}0" type veth peer name eth0 netns "$name" address "$mac"
 	ip -n switch link set "${name}0" master br0 up
-	ip -n "$name" addr add "$address/24" dev eth0
+	# shellcheck disable=SC2086 # no word if it is empty
+	ip -n "$name" addr add "$address/$prefix" dev eth0 $nodad
 	ip -n "$name" link set eth0 up
 }
 
@@ -51,7 +70,8 @@ add_channel() {
 	local name=$1
 	ip -n switch link add "${name}1" type veth peer name eth1 netns "$name"
 	ip -n switch link set "${name}1" master br1 up
-	ip -n "$name" addr add "${channel_address[$name]}/24" dev eth1
+	# shellcheck disable=SC2086 # no word if it is empty
+	ip -n "$name" addr add "${channel_address[$name]}/$prefix" dev eth1 $nodad
 	ip -n "$name" link set eth1 up
 }
 

@@ -9,6 +9,7 @@
 #include <linux/etherdevice.h>
 #include <linux/if_arp.h>
 #include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/inetdevice.h>
 #include <linux/kobject.h>
 #include <linux/kthread.h>
@@ -17,6 +18,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter_arp.h>
 #include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6.h>
 #include <linux/random.h>
 #include <linux/rhashtable.h>
 #include <linux/skbuff.h>

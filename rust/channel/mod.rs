@@ -14,10 +14,7 @@ use crate::{
     director::Desk,
     kapi::{
         kthread::Thread,
-        net::socket::{
-            Socket,
-            SocketAddr, //
-        },
+        net::socket::Socket,
         time, //
     },
     node::Node,
@@ -29,6 +26,7 @@ use crate::{
         },
     },
 };
+use core::net::SocketAddr;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -71,11 +69,7 @@ struct Ends {
 impl Ends {
     fn of(config: &Config) -> Result<Self> {
         let end = |addr: Option<Addr>| -> Result<SocketAddr> {
-            let addr = addr.ok_or(EINVAL)?.v4().ok_or(EAFNOSUPPORT)?;
-            Ok(SocketAddr {
-                addr,
-                port: config.port,
-            })
+            Ok((addr.ok_or(EINVAL)?.ip(), config.port).into())
         };
         Ok(Self {
             local: end(config.local)?,
@@ -85,7 +79,7 @@ impl Ends {
 
     /// Whether this node is the one that connects.
     fn connects(&self) -> bool {
-        self.local.addr < self.peer.addr
+        self.local.ip() < self.peer.ip()
     }
 }
 
@@ -182,11 +176,11 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if an address is missing or both are the same, `ENOMEM`.
+    /// `EINVAL` if an address is missing, or both are the same or of different families, `ENOMEM`.
     pub(crate) fn enable(&self, node: &Arc<Node>) -> Result {
         let config = self.config.lock();
         let ends = Ends::of(&config)?;
-        if ends.local.addr == ends.peer.addr {
+        if ends.local.ip() == ends.peer.ip() || ends.local.is_ipv4() != ends.peer.is_ipv4() {
             return Err(EINVAL);
         }
         let mut threads = self.threads.lock();

@@ -11,7 +11,6 @@ use crate::{
         },
         net::socket::{
             Socket,
-            SocketAddr,
             Timeouts, //
         },
         print::warn_ratelimited, //
@@ -29,6 +28,7 @@ use crate::{
         }, //
     },
 };
+use core::net::SocketAddr;
 use kernel::{
     prelude::*,
     str::CStr,
@@ -83,10 +83,7 @@ impl Receiver {
     /// Makes the connection, or waits for it.
     fn connect(&self, stop: &Stop) -> Result<Socket> {
         if self.ends.connects() {
-            let from = SocketAddr {
-                port: 0,
-                ..self.ends.local
-            };
+            let from = SocketAddr::new(self.ends.local.ip(), 0);
             let socket = Socket::bound(&self.node.net, from, self.timeouts())?;
             socket.connect(self.ends.peer)?;
             return Ok(socket);
@@ -97,7 +94,7 @@ impl Receiver {
             let Ok((socket, peer)) = listener.accept(self.timeouts()) else {
                 continue;
             };
-            if peer.addr == self.ends.peer.addr {
+            if peer.ip() == self.ends.peer.ip() {
                 return Ok(socket);
             }
             self.node.stats.channel_refused.inc();

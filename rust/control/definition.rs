@@ -138,7 +138,7 @@ struct Inner {
 
 /// A service that runs.
 struct Running {
-    hooks: Pin<KBox<Hooks>>,
+    hooks: Hooks,
     service: Arc<Service>,
     role: Role,
 }

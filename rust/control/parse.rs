@@ -6,7 +6,10 @@ use crate::{
     kapi::print::warn_ratelimited,
     wire::key::Addr, //
 };
-use core::ops::RangeInclusive;
+use core::{
+    net::IpAddr,
+    ops::RangeInclusive, //
+};
 use kernel::prelude::*;
 
 /// Says in the kernel log that `text` was refused for `file`, and why; returns `error`.
@@ -36,34 +39,20 @@ pub(super) fn number(file: &str, text: &str, range: RangeInclusive<u64>) -> Resu
 ///
 /// # Errors
 ///
-/// `EINVAL` if it is not one that a host can have, `EAFNOSUPPORT` if it is an IPv6 one.
+/// `EINVAL` if it is not one that a host can have.
 pub(super) fn address(file: &str, text: &str) -> Result<Addr> {
-    if text.contains(':') {
-        return Err(refuse(
-            file,
-            text,
-            "IPv6 is not supported yet",
-            EAFNOSUPPORT,
-        ));
+    let ip = text
+        .parse::<IpAddr>()
+        .map_err(|_| refuse(file, text, "not an address", EINVAL))?;
+    if matches!(ip, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some()) {
+        return Err(refuse(file, text, "write it as an IPv4 address", EINVAL));
     }
-    let addr = v4(text).ok_or_else(|| refuse(file, text, "not an IPv4 address", EINVAL))?;
+    let addr = Addr::from(ip);
     if addr.is_unusable() {
-        return Err(refuse(file, text, "no host can have this address", EINVAL));
+        let why = "no host can have this address, or not without a link";
+        return Err(refuse(file, text, why, EINVAL));
     }
     Ok(addr)
-}
-
-fn v4(text: &str) -> Option<Addr> {
-    let mut octets = [0; 4];
-    let mut parts = text.split('.');
-    for octet in &mut octets {
-        let part = parts.next()?;
-        // "+1" and "01" are numbers elsewhere.
-        let plain =
-            part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
-        *octet = part.parse().ok().filter(|_| plain)?;
-    }
-    parts.next().is_none().then_some(Addr::from_v4(octets))
 }
 
 /// Prints an address, or nothing.
@@ -71,8 +60,8 @@ pub(super) fn show_address(
     addr: Option<Addr>,
     out: &mut dyn core::fmt::Write,
 ) -> core::fmt::Result {
-    match addr.and_then(|addr| addr.v4()) {
-        Some([a, b, c, d]) => write!(out, "{a}.{b}.{c}.{d}"),
+    match addr {
+        Some(addr) => write!(out, "{}", addr.ip()),
         None => Ok(()),
     }
 }

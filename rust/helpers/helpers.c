@@ -8,6 +8,7 @@
 
 #include "tcpfo.h"
 
+#include "inet6.c"
 #include "kthread.c"
 #include "net_namespace.c"
 #include "netdevice.c"

@@ -63,7 +63,8 @@ void tcpfo_helper_skb_received(struct sk_buff *skb, struct net_device *dev, int 
 	if (segment) {
 		skb_shinfo(skb)->gso_size = segment;
 		skb_shinfo(skb)->gso_segs = DIV_ROUND_UP(skb->len, segment);
-		skb_shinfo(skb)->gso_type = SKB_GSO_TCPV4;
+		skb_shinfo(skb)->gso_type = protocol == htons(ETH_P_IPV6) ?
+					    SKB_GSO_TCPV6 : SKB_GSO_TCPV4;
 	}
 }
 

@@ -4,13 +4,13 @@
 //!
 //! ```text
 //!              this node speaks                     it does not
-//! client  ->   primary: log                         drop (hold), no ARP answer
+//! client  ->   primary: log                         drop (hold), no answer to who has the address
 //!              takeover: hold, hear
-//! service ->   primary: clamp, wait                 drop (mute), no ARP
+//! service ->   primary: clamp, wait                 drop (mute), no claim of the address
 //!              takeover: absorb, pass
 //! ```
 //!
-//! Packets of other addresses and ports, and what is not TCP over IPv4, go on unseen.
+//! Packets of other addresses and ports, and what is not TCP, go on unseen.
 
 use super::{
     FlowState,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     kapi::net::{
-        arp,
+        neighbour::Message,
         netfilter::{
             Hook,
             Packet,
@@ -35,7 +35,8 @@ use crate::{
         },
         packet::{
             Ip,
-            MAX_PARSED, //
+            MAX_PARSED,
+            USUALLY_PARSED, //
         },
         segment::{
             self,
@@ -55,32 +56,24 @@ use kernel::{
 };
 
 /// The hooks of a service. Dropping them waits for those that are running.
-#[pin_data]
 pub(crate) struct Hooks {
-    #[pin]
-    _input: Registration<Service>,
-    #[pin]
-    _output: Registration<Service>,
-    #[pin]
-    _arp_input: Registration<Service>,
-    #[pin]
-    _arp_output: Registration<Service>,
+    _registrations: KVec<Pin<KBox<Registration<Service>>>>,
 }
 
 impl Hooks {
     /// Registers the hooks of `service`. May sleep.
-    pub(crate) fn new(service: &Arc<Service>) -> Result<Pin<KBox<Self>>> {
-        let net = service.node.net;
-        let at = |point| Registration::new(net, point, service.clone());
-        KBox::pin_init(
-            try_pin_init!(Self {
-                _input <- at(Point::Ipv4In),
-                _output <- at(Point::Ipv4Out),
-                _arp_input <- at(Point::ArpIn),
-                _arp_output <- at(Point::ArpOut),
-            }? Error),
-            GFP_KERNEL,
-        )
+    pub(crate) fn new(service: &Arc<Service>) -> Result<Self> {
+        const V4: &[Point] = &[Point::Ipv4In, Point::Ipv4Out, Point::ArpIn, Point::ArpOut];
+        const V6: &[Point] = &[Point::Ipv6In, Point::Ipv6Out];
+        let points = if service.address.is_ipv4() { V4 } else { V6 };
+        let mut registrations = KVec::with_capacity(points.len(), GFP_KERNEL)?;
+        for &point in points {
+            let hook = Registration::new(service.node.net, point, service.clone());
+            registrations.push(KBox::pin_init(hook, GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        Ok(Self {
+            _registrations: registrations,
+        })
     }
 }
 
@@ -110,6 +103,21 @@ impl Segment<'_> {
     pub(crate) fn payload(&self) -> usize {
         self.tcp + self.header.len
     }
+}
+
+/// Reads the IP headers of `packet`, as many as there are.
+fn ip_of(packet: &mut Packet<'_>) -> Option<Ip> {
+    for want in [USUALLY_PARSED, MAX_PARSED] {
+        let want = packet.len().min(want);
+        if packet.data().len() < want && !packet.pull(want) {
+            return None;
+        }
+        let ip = Ip::parse(packet.data());
+        if ip.is_some() || !Ip::may_be_longer(packet.data()) {
+            return ip;
+        }
+    }
+    None
 }
 
 /// Which end of a packet is the service's.
@@ -146,11 +154,7 @@ impl Service {
 
     /// Reads the headers of `packet` if its `side` is this service.
     fn headers(&self, packet: &mut Packet<'_>, side: Side) -> Option<(Ip, Header)> {
-        let want = packet.len().min(MAX_PARSED);
-        if packet.data().len() < want && !packet.pull(want) {
-            return None;
-        }
-        let ip = Ip::parse(packet.data())?;
+        let ip = ip_of(packet)?;
         let ours = match side {
             Side::Source => ip.source,
             Side::Dest => ip.dest,
@@ -258,25 +262,30 @@ impl Service {
     }
 
     /// A standby does not answer for the address; whoever else claims it is heard of.
-    fn arp_input(&self, packet: Packet<'_>) -> Verdict {
-        let Some(arp) = arp::Packet::parse(&packet) else {
-            return packet.accept();
-        };
-        if arp.sender == self.address {
+    fn neighbour_input(&self, packet: Packet<'_>, message: Message) -> Verdict {
+        let claimed = message.claims == Some(self.address);
+        if claimed {
             self.address_answered();
         }
-        if arp.is_request && arp.target == self.address && !self.speaks() {
+        // What only claims the address would be a conflict to a host that has it, too.
+        let concerns = message.asks == Some(self.address) || (claimed && message.asks.is_none());
+        if concerns && !self.speaks() {
             return packet.absorb();
         }
         packet.accept()
     }
 
-    /// A standby does not claim the address either, in whatever it asks for.
-    fn arp_output(&self, packet: Packet<'_>) -> Verdict {
-        match arp::Packet::parse(&packet) {
-            Some(arp) if arp.sender == self.address && !self.speaks() => packet.absorb(),
-            _ => packet.accept(),
+    /// A standby does not claim the address either, in whatever it asks for, nor does it ask whether
+    /// somebody else has it: IPv6 would give it up. What this module asks is asked.
+    fn neighbour_output(&self, packet: Packet<'_>, message: Message) -> Verdict {
+        let claimed = message.claims == Some(self.address);
+        let doubted = message.claims.is_none()
+            && message.asks == Some(self.address)
+            && self.address.is_ipv6();
+        if (claimed || doubted) && !self.speaks() && !packet.is_injected() {
+            return packet.absorb();
         }
+        packet.accept()
     }
 }
 
@@ -286,11 +295,20 @@ impl Hook for Service {
     const PRIORITY: i32 = 150;
 
     fn hook(this: ArcBorrow<'_, Self>, point: Point, packet: Packet<'_>) -> Verdict {
-        match point {
-            Point::Ipv4In => this.input(packet),
-            Point::Ipv4Out => this.output(packet),
-            Point::ArpIn => this.arp_input(packet),
-            Point::ArpOut => this.arp_output(packet),
+        let mut packet = packet;
+        let is_neighbour = match point {
+            Point::ArpIn | Point::ArpOut => Message::parse_arp(&packet),
+            Point::Ipv6In | Point::Ipv6Out => Message::parse_nd(&mut packet),
+            Point::Ipv4In | Point::Ipv4Out => None,
+        };
+        match (point, is_neighbour) {
+            (Point::ArpIn | Point::Ipv6In, Some(message)) => this.neighbour_input(packet, message),
+            (Point::ArpOut | Point::Ipv6Out, Some(message)) => {
+                this.neighbour_output(packet, message)
+            }
+            (Point::Ipv4In | Point::Ipv6In, None) => this.input(packet),
+            (Point::Ipv4Out | Point::Ipv6Out, None) => this.output(packet),
+            _ => packet.accept(),
         }
     }
 }

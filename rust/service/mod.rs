@@ -9,7 +9,7 @@ use crate::{
     backup::Replica,
     kapi::{
         net::{
-            arp,
+            neighbour,
             tcp::{
                 Ends,
                 Sock, //
@@ -45,7 +45,10 @@ use crate::{
         record, //
     },
 };
-use core::mem;
+use core::{
+    mem,
+    net::IpAddr, //
+};
 use kernel::{
     prelude::*,
     str::CString,
@@ -112,8 +115,8 @@ pub(crate) struct Service {
     pub(crate) name: CString,
     /// The address and port.
     pub(crate) endpoint: Endpoint,
-    /// The same address, as IPv4 has it.
-    pub(crate) address: [u8; 4],
+    /// The same address, in the form of its family.
+    pub(crate) address: IpAddr,
     /// The device behind which the clients are.
     pub(crate) ifindex: c_int,
     /// The connections.
@@ -189,9 +192,9 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// `EAFNOSUPPORT` unless its address is an IPv4 one, `ENOMEM`.
+    /// `ENOMEM`.
     pub(crate) fn new(node: &Arc<Node>, definition: Definition) -> Result<Arc<Self>> {
-        let address = definition.endpoint.addr.v4().ok_or(EAFNOSUPPORT)?;
+        let address = definition.endpoint.addr.ip();
         let node = node.clone();
         Arc::pin_init(
             try_pin_init!(Self {
@@ -365,7 +368,7 @@ impl Service {
             Action::Wait | Action::Reassured => {}
             Action::Probe => {
                 // Without its device nobody can be asked, and nobody answers.
-                let _ = arp::probe(&self.node.net, self.ifindex, self.address);
+                let _ = neighbour::probe(&self.node.net, self.ifindex, self.address);
             }
             Action::Occupied => {
                 warn_ratelimited!("{}: another node has the address, waiting\n", &*self.name);
@@ -441,7 +444,7 @@ impl Service {
         let made = self.announced.load(Relaxed);
         let next = match ANNOUNCEMENTS.get(made as usize) {
             Some(pause) => {
-                let _ = arp::announce(&self.node.net, self.ifindex, self.address);
+                let _ = neighbour::announce(&self.node.net, self.ifindex, self.address);
                 now_ms + pause
             }
             None => u64::MAX,
@@ -607,7 +610,7 @@ impl Service {
 
     fn find_socket(&self, key: &Key) -> Option<Sock> {
         let ends = Ends {
-            remote: key.client.addr.v4()?,
+            remote: key.client.addr.ip(),
             remote_port: key.client.port.get(),
             local: self.address,
             local_port: self.endpoint.port.get(),

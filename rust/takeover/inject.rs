@@ -7,10 +7,7 @@ use crate::{
     service::Service,
     wire::{
         key::Key,
-        packet::{
-            Ip,
-            EMITTED, //
-        },
+        packet::Ip,
         record::{
             open,
             Open, //
@@ -109,7 +106,7 @@ impl Injection {
     /// Has the segment received now. Process context, without locks.
     pub(super) fn receive(self, service: &Service, key: &Key) -> Result {
         self.packet(key)?
-            .receive(&service.node.net, service.ifindex, EMITTED)
+            .receive(&service.node.net, service.ifindex)
     }
 
     /// Has the segment received soon, if there is memory for it; if not, the child asks again.
@@ -117,7 +114,7 @@ impl Injection {
     pub(super) fn receive_later(self, service: &Service, key: &Key) {
         if let Ok(packet) = self.packet(key) {
             // Without its device the service has no clients.
-            let _ = packet.receive_later(&service.node.net, service.ifindex, EMITTED);
+            let _ = packet.receive_later(&service.node.net, service.ifindex);
         }
     }
 
@@ -128,6 +125,7 @@ impl Injection {
         let len = self.header.emit(&self.options, &mut header);
         let header = header.get(..len).ok_or(EINVAL)?;
         let ip = Ip::emit(key.client.addr, key.service.addr, len + self.payload.len());
-        Injected::new(&[&ip.ok_or(EINVAL)?, header, &self.payload], self.segment)
+        let ip = ip.ok_or(EINVAL)?;
+        Injected::new(ip.bytes(), header, &self.payload, self.segment)
     }
 }

@@ -6,6 +6,10 @@
 //! `::ffff:a.b.c.d` (RFC 4291, section 2.5.5.2). The same bytes are the key of the tables and the
 //! name of a connection in the records.
 
+use core::net::{
+    IpAddr,
+    Ipv6Addr, //
+};
 use zerocopy::byteorder::big_endian::U16;
 use zerocopy_derive::{
     FromBytes,
@@ -49,17 +53,30 @@ impl Addr {
         Self(v6)
     }
 
-    /// Returns the four bytes of an IPv4 address, or [`None`] for an IPv6 one.
-    pub(crate) fn v4(&self) -> Option<[u8; 4]> {
-        let tail = self.0.strip_prefix(&V4_PREFIX)?;
-        <[u8; 4]>::try_from(tail).ok()
+    /// Returns the address in the form of its family.
+    pub(crate) fn ip(&self) -> IpAddr {
+        let v6 = Ipv6Addr::from(self.0);
+        v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)
     }
 
-    /// Whether no host can have this address: unspecified, multicast, loopback or broadcast.
+    /// Whether no host can have this address, or not without saying on which link: unspecified,
+    /// loopback, multicast, broadcast or link-local.
     pub(crate) fn is_unusable(&self) -> bool {
-        match self.v4() {
-            Some([first, ..]) => matches!(first, 0 | 127 | 224..),
-            None => self.0.first() == Some(&0xff) || self.0.iter().take(15).all(|&b| b == 0),
+        match self.ip() {
+            IpAddr::V4(v4) => matches!(v4.octets(), [0 | 127 | 224.., ..]),
+            IpAddr::V6(v6) => {
+                let nothing = v6.segments().iter().take(7).all(|&s| s == 0);
+                nothing || v6.is_multicast() || v6.segments()[0] & 0xffc0 == 0xfe80
+            }
+        }
+    }
+}
+
+impl From<IpAddr> for Addr {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(v4) => Self::from_v4(v4.octets()),
+            IpAddr::V6(v6) => Self::from_v6(v6.octets()),
         }
     }
 }
@@ -119,9 +136,10 @@ mod tests {
     #[test]
     fn an_ipv4_address_comes_back_from_its_mapped_form() {
         let v4 = [10, 77, 0, 100];
-        assert_eq!(Addr::from_v4(v4).v4(), Some(v4));
+        assert_eq!(Addr::from_v4(v4).ip(), IpAddr::from(v4));
+        assert_eq!(Addr::from(IpAddr::from(v4)), Addr::from_v4(v4));
         assert_eq!(Addr::from_v4(v4).0[10..], [0xff, 0xff, 10, 77, 0, 100]);
-        assert_eq!(Addr::from_v6([0xfd; 16]).v4(), None);
+        assert_eq!(Addr::from_v6([0xfd; 16]).ip(), IpAddr::from([0xfd; 16]));
     }
 
     #[test]
@@ -134,7 +152,9 @@ mod tests {
         ] {
             assert!(Addr::from_v4(v4).is_unusable());
         }
-        assert!(Addr::from_v6([0; 16]).is_unusable());
+        for v6 in ["::", "::1", "ff02::1", "fe80::1"] {
+            assert!(Addr::from(v6.parse::<IpAddr>().unwrap()).is_unusable());
+        }
         assert!(!Addr::from_v4([10, 77, 0, 100]).is_unusable());
         assert!(!Addr::from_v6([0xfd; 16]).is_unusable());
     }

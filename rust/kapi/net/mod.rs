@@ -2,8 +2,8 @@
 
 //! Networking.
 
-pub(crate) mod arp;
 pub(crate) mod namespace;
+pub(crate) mod neighbour;
 pub(crate) mod netdevice;
 pub(crate) mod netfilter;
 pub(crate) mod skbuff;

@@ -40,6 +40,11 @@ pub(crate) enum Point {
     Ipv4In,
     /// IPv4 packets of this host, before they are routed out. In softirq or process context.
     Ipv4Out,
+    /// The same for IPv6, which has no ARP: neighbour discovery is among these packets. Fragments
+    /// have not been put together.
+    Ipv6In,
+    /// The same for IPv6.
+    Ipv6Out,
     /// ARP packets, before they are looked at. In softirq context.
     ArpIn,
     /// ARP packets of this host. In softirq or process context.
@@ -56,6 +61,14 @@ impl Point {
             ),
             Self::Ipv4Out => (
                 bindings::NFPROTO_IPV4 as u8,
+                bindings::nf_inet_hooks_NF_INET_LOCAL_OUT,
+            ),
+            Self::Ipv6In => (
+                bindings::NFPROTO_IPV6 as u8,
+                bindings::nf_inet_hooks_NF_INET_LOCAL_IN,
+            ),
+            Self::Ipv6Out => (
+                bindings::NFPROTO_IPV6 as u8,
                 bindings::nf_inet_hooks_NF_INET_LOCAL_OUT,
             ),
             Self::ArpIn => (bindings::NFPROTO_ARP as u8, bindings::NF_ARP_IN),
@@ -178,8 +191,10 @@ impl<T: Hook> Registration<T> {
         match point {
             Point::Ipv4In => Self::callback::<0>,
             Point::Ipv4Out => Self::callback::<1>,
-            Point::ArpIn => Self::callback::<2>,
-            Point::ArpOut => Self::callback::<3>,
+            Point::Ipv6In => Self::callback::<2>,
+            Point::Ipv6Out => Self::callback::<3>,
+            Point::ArpIn => Self::callback::<4>,
+            Point::ArpOut => Self::callback::<5>,
         }
     }
 
@@ -195,7 +210,9 @@ impl<T: Hook> Registration<T> {
             match POINT {
                 0 => Point::Ipv4In,
                 1 => Point::Ipv4Out,
-                2 => Point::ArpIn,
+                2 => Point::Ipv6In,
+                3 => Point::Ipv6Out,
+                4 => Point::ArpIn,
                 _ => Point::ArpOut,
             }
         };

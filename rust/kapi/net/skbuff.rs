@@ -111,15 +111,20 @@ impl SkBuff {
         Ok(())
     }
 
-    /// Returns whether the checksum of the TCP segment behind `ip_len` bytes of IPv4 header, on its
+    /// Returns whether the checksum of the TCP segment behind `ip_len` bytes of IP headers, on its
     /// way in, is right; the stack will not compute it again.
     pub(crate) fn tcp_checksum_ok(&mut self, ip_len: usize) -> bool {
         const LOCAL_IN: u32 = bindings::nf_inet_hooks_NF_INET_LOCAL_IN;
+        let family = match self.data().first() {
+            Some(0x60..=0x6f) => bindings::AF_INET6,
+            _ => bindings::AF_INET,
+        };
         let Ok(offset) = u32::try_from(ip_len) else {
             return false;
         };
+        // CAST: Families are small numbers.
         // SAFETY: By the type invariants; the packet is in the hook it is said to be in.
-        unsafe { bindings::nf_ip_checksum(self.0.get(), LOCAL_IN, offset, 6) == 0 }
+        unsafe { bindings::nf_checksum(self.0.get(), LOCAL_IN, offset, 6, family as u16) == 0 }
     }
 
     /// Writes the 32-bit word `new` at `offset` bytes from the start of the TCP header at `tcp`,
@@ -155,7 +160,7 @@ impl SkBuff {
         Ok(())
     }
 
-    /// Returns whether the packet was injected by [`Injected`], and not received.
+    /// Returns whether the packet was made here: by [`Injected`], and not received, or to be sent.
     pub(crate) fn is_injected(&self) -> bool {
         // SAFETY: By the type invariants.
         unsafe { bindings::skb_priority(self.0.get()) == injection_mark() }
@@ -219,7 +224,7 @@ impl Drop for Held {
 /// is loaded and stands in `skb->priority`, which is 0 in whatever comes from a network.
 static MARK: SetOnce<u32> = SetOnce::new();
 
-fn injection_mark() -> u32 {
+pub(super) fn injection_mark() -> u32 {
     if let Some(&mark) = MARK.as_ref() {
         return mark;
     }
@@ -232,20 +237,22 @@ fn injection_mark() -> u32 {
 ///
 /// # Invariants
 ///
-/// The pointer owns a valid, linear `sk_buff`.
+/// The pointer owns a valid, linear `sk_buff` that begins with an IP header of `ip_len` bytes.
 pub(crate) struct Injected {
     raw: NonNull<bindings::sk_buff>,
+    ip_len: usize,
     segment: u16,
 }
 
 impl Injected {
-    /// Creates a packet of `parts`, one behind the other: the IP header, the TCP header, the
-    /// payload. `segment` is the payload of each segment if it stands for several, else 0. Callable from any context but hard interrupts.
+    /// Creates a packet: the IP header, the TCP header, the payload. `segment` is the payload of each
+    /// segment if it stands for several, else 0. Callable from any context but hard interrupts.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, or `E2BIG` if it would be longer than a packet can be.
-    pub(crate) fn new(parts: &[&[u8]], segment: u16) -> Result<Self> {
+    pub(crate) fn new(ip: &[u8], tcp: &[u8], payload: &[u8], segment: u16) -> Result<Self> {
+        let parts = [ip, tcp, payload];
         let len = parts.iter().map(|part| part.len()).sum::<usize>();
         if len > usize::from(u16::MAX) {
             return Err(E2BIG);
@@ -255,6 +262,7 @@ impl Injected {
         let raw = unsafe { bindings::alloc_skb_atomic(len as u32) };
         let this = Self {
             raw: NonNull::new(raw).ok_or(ENOMEM)?,
+            ip_len: ip.len(),
             segment,
         };
         for part in parts {
@@ -267,15 +275,15 @@ impl Injected {
         Ok(this)
     }
 
-    /// Has the packet received at once, before this returns, by the device of index `ifindex`; the
-    /// IP header is `ip_len` bytes long. In process context only, and without locks.
+    /// Has the packet received at once, before this returns, by the device of index `ifindex`. In
+    /// process context only, and without locks.
     ///
     /// # Errors
     ///
     /// `ENODEV` if the device is gone.
-    pub(crate) fn receive(self, net: &Net, ifindex: c_int, ip_len: usize) -> Result {
+    pub(crate) fn receive(self, net: &Net, ifindex: c_int) -> Result {
         netdevice::with(net, ifindex, |dev| {
-            let raw = self.become_received(dev, ip_len);
+            let raw = self.become_received(dev);
             // SAFETY: The packet is ours and complete, and bottom halves are disabled.
             unsafe {
                 bindings::local_bh_disable();
@@ -287,31 +295,33 @@ impl Injected {
     }
 
     /// As [`Self::receive`], but later, and callable from within a hook and under spinlocks.
-    pub(crate) fn receive_later(self, net: &Net, ifindex: c_int, ip_len: usize) -> Result {
+    pub(crate) fn receive_later(self, net: &Net, ifindex: c_int) -> Result {
         netdevice::with(net, ifindex, |dev| {
-            let raw = self.become_received(dev, ip_len);
+            let raw = self.become_received(dev);
             // SAFETY: The packet is ours and complete.
             unsafe { bindings::netif_rx(raw) };
         })
         .ok_or(ENODEV)
     }
 
-    fn become_received(
-        self,
-        dev: NonNull<bindings::net_device>,
-        ip_len: usize,
-    ) -> *mut bindings::sk_buff {
-        const ETH_P_IP: u16 = 0x0800;
+    fn become_received(self, dev: NonNull<bindings::net_device>) -> *mut bindings::sk_buff {
         let this = ManuallyDrop::new(self);
         let raw = this.raw.as_ptr();
-        // CAST: An IP header is short.
+        // SAFETY: The packet is ours, linear, and begins with an IP header.
+        let version = unsafe { (*raw).data.read() >> 4 };
+        let protocol = if version == 6 {
+            bindings::ETH_P_IPV6
+        } else {
+            bindings::ETH_P_IP
+        };
+        // CAST: An IP header is short, and protocols have 16 bits.
         // SAFETY: We own the packet.
         unsafe {
             bindings::skb_received(
                 raw,
                 dev.as_ptr(),
-                ip_len as c_int,
-                ETH_P_IP.to_be(),
+                this.ip_len as c_int,
+                (protocol as u16).to_be(),
                 injection_mark(),
                 this.segment,
             )

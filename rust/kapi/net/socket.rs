@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sockets of the kernel's own: TCP over IPv4.
+//! Sockets of the kernel's own: TCP.
 //!
 //! C header: [`include/linux/net.h`](srctree/include/linux/net.h)
 
@@ -8,6 +8,7 @@ use super::namespace::Net;
 use crate::bindings;
 use core::{
     mem,
+    net::SocketAddr,
     ptr::{
         self,
         NonNull, //
@@ -18,30 +19,83 @@ use kernel::{
     prelude::*, //
 };
 
-/// An IPv4 address and a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SocketAddr {
-    /// The address.
-    pub(crate) addr: [u8; 4],
-    /// The port.
-    pub(crate) port: u16,
+/// An address as the kernel has it.
+///
+/// # Invariants
+///
+/// The first `len` bytes of `storage` are an address of the family that stands there.
+struct RawAddr {
+    storage: bindings::__kernel_sockaddr_storage,
+    len: c_int,
 }
 
-impl SocketAddr {
-    fn to_raw(self) -> bindings::sockaddr_in {
-        bindings::sockaddr_in {
-            // CAST: Families are small numbers.
-            sin_family: bindings::AF_INET as u16,
-            sin_port: self.port.to_be(),
-            sin_addr: bindings::in_addr {
-                s_addr: u32::from_ne_bytes(self.addr),
-            },
-            ..Default::default()
+impl RawAddr {
+    fn new(addr: SocketAddr) -> Self {
+        match addr {
+            SocketAddr::V4(addr) => Self::of(bindings::sockaddr_in {
+                // CAST: Families are small numbers.
+                sin_family: bindings::AF_INET as u16,
+                sin_port: addr.port().to_be(),
+                sin_addr: bindings::in_addr {
+                    s_addr: u32::from_ne_bytes(addr.ip().octets()),
+                },
+                ..Default::default()
+            }),
+            SocketAddr::V6(addr) => Self::of(bindings::sockaddr_in6 {
+                // CAST: As above.
+                sin6_family: bindings::AF_INET6 as u16,
+                sin6_port: addr.port().to_be(),
+                // SAFETY: Any 16 bytes are an address.
+                sin6_addr: unsafe {
+                    mem::transmute::<[u8; 16], bindings::in6_addr>(addr.ip().octets())
+                },
+                ..Default::default()
+            }),
+        }
+    }
+
+    fn of<T>(addr: T) -> Self {
+        const {
+            assert!(size_of::<T>() <= size_of::<bindings::__kernel_sockaddr_storage>());
+            assert!(align_of::<T>() <= align_of::<bindings::__kernel_sockaddr_storage>());
+        }
+        let mut storage = bindings::__kernel_sockaddr_storage::default();
+        // SAFETY: The storage is large enough, and aligned.
+        unsafe { ptr::from_mut(&mut storage).cast::<T>().write(addr) };
+        // INVARIANT: It was just written.
+        // CAST: Less than 128.
+        Self {
+            storage,
+            len: size_of::<T>() as c_int,
+        }
+    }
+
+    fn as_mut_ptr<T>(&mut self) -> *mut T {
+        ptr::from_mut(&mut self.storage).cast()
+    }
+
+    /// Returns the address; [`None`] if it is of another family.
+    fn get(&self) -> Option<SocketAddr> {
+        let raw = ptr::from_ref(&self.storage);
+        // SAFETY: All addresses begin with their family.
+        match c_uint::from(unsafe { raw.cast::<u16>().read() }) {
+            bindings::AF_INET => {
+                // SAFETY: By the type invariants.
+                let raw = unsafe { raw.cast::<bindings::sockaddr_in>().read() };
+                let addr = raw.sin_addr.s_addr.to_ne_bytes();
+                Some((addr, u16::from_be(raw.sin_port)).into())
+            }
+            bindings::AF_INET6 => {
+                // SAFETY: By the type invariants.
+                let raw = unsafe { raw.cast::<bindings::sockaddr_in6>().read() };
+                // SAFETY: An address is 16 bytes.
+                let addr = unsafe { mem::transmute::<bindings::in6_addr, [u8; 16]>(raw.sin6_addr) };
+                Some((addr, u16::from_be(raw.sin6_port)).into())
+            }
+            _ => None,
         }
     }
 }
-
-const RAW_LEN: c_int = size_of::<bindings::sockaddr_in>() as c_int;
 
 /// A TCP socket.
 ///
@@ -70,19 +124,23 @@ impl Socket {
     /// The socket does not keep the namespace alive.
     pub(crate) fn bound(net: &Net, local: SocketAddr, timeouts: Timeouts) -> Result<Self> {
         let mut raw = ptr::null_mut();
+        let family = match local {
+            SocketAddr::V4(_) => bindings::AF_INET,
+            SocketAddr::V6(_) => bindings::AF_INET6,
+        };
         // CAST: Families and protocols are small numbers.
         // SAFETY: The namespace is valid.
         to_result(unsafe {
             bindings::sock_create_kern(
                 net.ptr(),
-                bindings::AF_INET as c_int,
+                family as c_int,
                 bindings::sock_type_SOCK_STREAM as c_int,
                 bindings::IPPROTO_TCP as c_int,
                 &mut raw,
             )
         })?;
         let this = Self(NonNull::new(raw).ok_or(ENOMEM)?);
-        let mut address = local.to_raw();
+        let mut address = RawAddr::new(local);
         // SAFETY: The socket is ours; the address is valid for the call.
         unsafe {
             bindings::sock_set_timeouts(raw, timeouts.receive, timeouts.send);
@@ -90,8 +148,8 @@ impl Socket {
             bindings::tcp_sock_set_nodelay((*raw).sk);
             to_result(bindings::kernel_bind(
                 raw,
-                ptr::from_mut(&mut address).cast(),
-                RAW_LEN,
+                address.as_mut_ptr(),
+                address.len,
             ))?;
         }
         Ok(this)
@@ -123,19 +181,16 @@ impl Socket {
     }
 
     fn peer(&self) -> Result<SocketAddr> {
-        // The kernel writes as much as the largest address needs.
-        let mut storage = bindings::__kernel_sockaddr_storage::default();
-        let address: *mut bindings::__kernel_sockaddr_storage = &mut storage;
+        let mut address = RawAddr {
+            storage: Default::default(),
+            len: 0,
+        };
         // SAFETY: By the type invariants, and any address fits.
-        let len = unsafe { bindings::kernel_getpeername(self.0.as_ptr(), address.cast()) };
+        let len = unsafe { bindings::kernel_getpeername(self.0.as_ptr(), address.as_mut_ptr()) };
         to_result(len)?;
-        // SAFETY: The storage is larger than an IPv4 address and aligned for it, and all of it is
-        // initialised.
-        let raw = unsafe { address.cast::<bindings::sockaddr_in>().read() };
-        Ok(SocketAddr {
-            addr: raw.sin_addr.s_addr.to_ne_bytes(),
-            port: u16::from_be(raw.sin_port),
-        })
+        // INVARIANT: The kernel has written an address of that length.
+        address.len = len;
+        address.get().ok_or(EAFNOSUPPORT)
     }
 
     /// Connects to `peer`.
@@ -144,15 +199,10 @@ impl Socket {
     ///
     /// `EINPROGRESS` if that takes longer than the time-out; the socket is of no use then.
     pub(crate) fn connect(&self, peer: SocketAddr) -> Result {
-        let mut address = peer.to_raw();
+        let mut address = RawAddr::new(peer);
         // SAFETY: By the type invariants; the address is valid for the call.
         to_result(unsafe {
-            bindings::kernel_connect(
-                self.0.as_ptr(),
-                ptr::from_mut(&mut address).cast(),
-                RAW_LEN,
-                0,
-            )
+            bindings::kernel_connect(self.0.as_ptr(), address.as_mut_ptr(), address.len, 0)
         })
     }
 

@@ -2,9 +2,8 @@
 
 //! TCP sockets and connection requests of others: found, read, and nudged.
 //!
-//! IPv4 only.
-//!
 //! C headers: [`include/net/inet_hashtables.h`](srctree/include/net/inet_hashtables.h),
+//! [`include/net/inet6_hashtables.h`](srctree/include/net/inet6_hashtables.h),
 //! [`include/net/tcp.h`](srctree/include/net/tcp.h),
 //! [`include/net/request_sock.h`](srctree/include/net/request_sock.h)
 
@@ -13,7 +12,10 @@ use super::{
     skbuff::SkBuff, //
 };
 use crate::bindings;
-use core::ptr::NonNull;
+use core::{
+    net::IpAddr,
+    ptr::NonNull, //
+};
 use kernel::{
     error::to_result,
     prelude::*,
@@ -49,15 +51,15 @@ impl Request {
     }
 }
 
-/// The ends of an IPv4 connection, in host byte order where there is one.
+/// The ends of a connection, in host byte order where there is one.
 #[derive(Clone, Copy)]
 pub(crate) struct Ends {
     /// The other host.
-    pub(crate) remote: [u8; 4],
+    pub(crate) remote: IpAddr,
     /// Its port.
     pub(crate) remote_port: u16,
     /// This host.
-    pub(crate) local: [u8; 4],
+    pub(crate) local: IpAddr,
     /// Its port.
     pub(crate) local_port: u16,
 }
@@ -74,17 +76,32 @@ impl Sock {
     /// process context.
     pub(crate) fn find(net: &Net, ends: &Ends, ifindex: c_int) -> Option<Self> {
         let _rcu = rcu::read_lock();
-        // SAFETY: The namespace is valid, and we hold the RCU read lock.
-        let raw = unsafe {
-            bindings::__inet_lookup_established(
-                net.ptr(),
-                u32::from_ne_bytes(ends.remote),
-                ends.remote_port.to_be(),
-                u32::from_ne_bytes(ends.local),
-                ends.local_port,
-                ifindex,
-                0,
-            )
+        let remote_port = ends.remote_port.to_be();
+        let raw = match (ends.remote, ends.local) {
+            // SAFETY: The namespace is valid, and we hold the RCU read lock.
+            (IpAddr::V4(remote), IpAddr::V4(local)) => unsafe {
+                bindings::__inet_lookup_established(
+                    net.ptr(),
+                    u32::from_ne_bytes(remote.octets()),
+                    remote_port,
+                    u32::from_ne_bytes(local.octets()),
+                    ends.local_port,
+                    ifindex,
+                    0,
+                )
+            },
+            // SAFETY: As above, and the addresses have 16 bytes.
+            (IpAddr::V6(remote), IpAddr::V6(local)) => unsafe {
+                bindings::inet6_lookup(
+                    net.ptr(),
+                    remote.octets().as_ptr(),
+                    remote_port,
+                    local.octets().as_ptr(),
+                    ends.local_port,
+                    ifindex,
+                )
+            },
+            _ => return None,
         };
         // INVARIANT: What is found comes with a reference.
         NonNull::new(raw).map(Self)
