@@ -68,6 +68,11 @@ void tcpfo_helper_skb_received(struct sk_buff *skb, struct net_device *dev, int 
 	}
 }
 
+int tcpfo_helper_skb_ifindex(const struct sk_buff *skb)
+{
+	return skb->dev ? skb->dev->ifindex : 0;
+}
+
 struct sock *tcpfo_helper_skb_sk(const struct sk_buff *skb)
 {
 	return skb->sk;

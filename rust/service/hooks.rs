@@ -57,7 +57,8 @@ use kernel::{
 
 /// The hooks of a service. Dropping them waits for those that are running.
 pub(crate) struct Hooks {
-    _registrations: KVec<Pin<KBox<Registration<Service>>>>,
+    _early: KVec<Pin<KBox<Registration<Early>>>>,
+    _late: KVec<Pin<KBox<Registration<Service>>>>,
 }
 
 impl Hooks {
@@ -65,15 +66,61 @@ impl Hooks {
     pub(crate) fn new(service: &Arc<Service>) -> Result<Self> {
         const V4: &[Point] = &[Point::Ipv4In, Point::Ipv4Out, Point::ArpIn, Point::ArpOut];
         const V6: &[Point] = &[Point::Ipv6In, Point::Ipv6Out];
-        let points = if service.address.is_ipv4() { V4 } else { V6 };
-        let mut registrations = KVec::with_capacity(points.len(), GFP_KERNEL)?;
-        for &point in points {
-            let hook = Registration::new(service.node.net, point, service.clone());
-            registrations.push(KBox::pin_init(hook, GFP_KERNEL)?, GFP_KERNEL)?;
-        }
+        const EARLY_V4: &[Point] = &[Point::Ipv4Arrival, Point::Ipv4Out];
+        const EARLY_V6: &[Point] = &[Point::Ipv6Arrival, Point::Ipv6Out];
+        let (late, early) = if service.address.is_ipv4() {
+            (V4, EARLY_V4)
+        } else {
+            (V6, EARLY_V6)
+        };
         Ok(Self {
-            _registrations: registrations,
+            _early: register(
+                service,
+                early,
+                &Arc::new(Early(service.clone()), GFP_KERNEL)?,
+            )?,
+            _late: register(service, late, service)?,
         })
+    }
+}
+
+fn register<T: Hook>(
+    service: &Service,
+    points: &[Point],
+    hook: &Arc<T>,
+) -> Result<KVec<Pin<KBox<Registration<T>>>>> {
+    let mut registrations = KVec::with_capacity(points.len(), GFP_KERNEL)?;
+    for &point in points {
+        let registration = Registration::new(service.node.net, point, hook.clone());
+        registrations.push(KBox::pin_init(registration, GFP_KERNEL)?, GFP_KERNEL)?;
+    }
+    Ok(registrations)
+}
+
+/// A service as it sees packets before connection tracking does, while it takes over.
+///
+/// Connection tracking has to see one connection: the client's, from its beginning. So it is shown
+/// the SYN-ACK with the numbers that the client knows, and not what the client sends in the meantime,
+/// which lies beyond all that it has seen, and which rules would drop as invalid.
+struct Early(Arc<Service>);
+
+impl Hook for Early {
+    // Behind defragmentation, in front of connection tracking.
+    const PRIORITY: i32 = -250;
+
+    fn hook(this: ArcBorrow<'_, Self>, point: Point, packet: Packet<'_>) -> Verdict {
+        let service = &this.0;
+        if !service.takeover.is_going_on() || packet.is_injected() {
+            return packet.accept();
+        }
+        match point {
+            // Elsewhere the sender's address may be forged: that is seen when it is routed.
+            Point::Ipv4Arrival | Point::Ipv6Arrival if packet.ifindex() == service.ifindex => {
+                service.arrival(packet)
+            }
+            Point::Ipv4Out | Point::Ipv6Out => service.early_output(packet),
+            _ => packet.accept(),
+        }
     }
 }
 
@@ -229,6 +276,34 @@ impl Service {
         }
     }
 
+    /// A packet has come in while this service takes over.
+    fn arrival(&self, packet: Packet<'_>) -> Verdict {
+        let segment = match self.segment(packet, Side::Dest) {
+            Ok(segment) => segment,
+            Err(packet) => return packet.accept(),
+        };
+        let flow = self.find(&self.key_of(&segment.client));
+        match flow.filter(|flow| matches!(*flow.state.lock(), FlowState::Restoring(_))) {
+            Some(flow) => takeover::inbound(self, &flow, segment),
+            None => segment.packet.accept(),
+        }
+    }
+
+    /// A packet leaves while this service takes over.
+    fn early_output(&self, packet: Packet<'_>) -> Verdict {
+        let segment = match self.segment(packet, Side::Source) {
+            Ok(segment) => segment,
+            Err(packet) => return packet.accept(),
+        };
+        if !segment.header.has(flags::SYN) {
+            return segment.packet.accept();
+        }
+        match self.find(&self.key_of(&segment.client)) {
+            Some(flow) => takeover::syn_ack(self, &flow, segment),
+            None => segment.packet.accept(),
+        }
+    }
+
     fn output(self: ArcBorrow<'_, Self>, packet: Packet<'_>) -> Verdict {
         let segment = match self.segment(packet, Side::Source) {
             Ok(segment) => segment,
@@ -236,6 +311,9 @@ impl Service {
         };
         if !self.speaks() || self.is_muted() {
             self.node.stats.muted_packets.inc();
+            if let Some(flow) = self.find(&self.key_of(&segment.client)) {
+                flow.muted.store(true, Relaxed);
+            }
             return segment.packet.absorb();
         }
         let Some(flow) = self.find(&self.key_of(&segment.client)) else {
@@ -299,7 +377,7 @@ impl Hook for Service {
         let is_neighbour = match point {
             Point::ArpIn | Point::ArpOut => Message::parse_arp(&packet),
             Point::Ipv6In | Point::Ipv6Out => Message::parse_nd(&mut packet),
-            Point::Ipv4In | Point::Ipv4Out => None,
+            _ => None,
         };
         match (point, is_neighbour) {
             (Point::ArpIn | Point::Ipv6In, Some(message)) => this.neighbour_input(packet, message),

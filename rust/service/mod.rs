@@ -87,6 +87,8 @@ pub(crate) struct Flow {
     pub(crate) state: SpinLockBh<FlowState>,
     /// A FIN or RST was seen: the end is near.
     pub(crate) ending: Atomic<bool>,
+    /// Something that its socket has sent was dropped as this node was in doubt.
+    pub(crate) muted: Atomic<bool>,
 }
 
 /// What a connection is to this node.
@@ -365,7 +367,8 @@ impl Service {
         }
         drop(ownership);
         match action {
-            Action::Wait | Action::Reassured => {}
+            Action::Wait => {}
+            Action::Reassured => self.speak_again(),
             Action::Probe => {
                 // Without its device nobody can be asked, and nobody answers.
                 let _ = neighbour::probe(&self.node.net, self.ifindex, self.address);
@@ -461,6 +464,20 @@ impl Service {
         for flow in self.collect() {
             primary::let_go(self, &flow);
         }
+        self.speak_again();
+    }
+
+    /// This node speaks again: what it has said into the void and does not repeat by itself, an
+    /// acknowledgement, it says once more. Else the client would send everything again, and that
+    /// only when its timer says so.
+    fn speak_again(&self) {
+        for flow in self.collect() {
+            if flow.muted.xchg(false, Relaxed) {
+                if let Some(socket) = self.socket_of(&flow.key) {
+                    socket.send_ack();
+                }
+            }
+        }
     }
 
     /// Another node speaks: this one has to be silent, and what it knows is of no use any more.
@@ -514,6 +531,7 @@ impl Service {
                 key,
                 state <- new_spinlock_bh!(state, "Flow::state"),
                 ending: Atomic::new(false),
+                muted: Atomic::new(false),
             }),
             GFP_ATOMIC,
         )?;

@@ -554,9 +554,6 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
 
 /// A segment of the child of a connection that is being carried on.
 pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
-    if segment.header.has(flags::SYN) {
-        return syn_ack(service, flow, segment);
-    }
     let timestamps = segment.options().timestamps;
     let mut state = flow.state.lock();
     let FlowState::Restoring(restoring) = &mut *state else {
@@ -641,19 +638,28 @@ fn drop_gone(service: &Service, flow: &FlowRef) {
     service.node.desk.ring();
 }
 
-/// The listener answers the injected SYN: its request gets the numbers that the client knows.
-fn syn_ack(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
+/// The listener answers the injected SYN: its request, and what connection tracking sees of it, get
+/// the numbers that the client knows. To be called before connection tracking has seen it; it goes
+/// as far as [`outbound`].
+pub(crate) fn syn_ack(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
     let mut state = flow.state.lock();
     let FlowState::Restoring(restoring) = &mut *state else {
-        return segment.packet.absorb();
+        return segment.packet.accept();
     };
     let request = Request(restoring.request(service));
-    if restoring.machine.phase() == Phase::Embryo && request.write_to(&mut segment.packet) {
-        restoring.child_tsval = request.0.tsval;
-        restoring.machine.syn_ack_seen();
-        restoring.retry_ms = 0;
-        service.node.desk.ring();
+    if restoring.machine.phase() != Phase::Embryo || !request.write_to(&mut segment.packet) {
+        drop(state);
+        return segment.packet.absorb();
     }
+    restoring.child_tsval = request.0.tsval;
+    restoring.machine.syn_ack_seen();
+    restoring.retry_ms = 0;
     drop(state);
-    segment.packet.absorb()
+    service.node.desk.ring();
+    let tcp = segment.tcp;
+    // Without it connection tracking takes what follows for invalid, if there is any.
+    let _ = segment
+        .packet
+        .rewrite_tcp(tcp, SEQ, request.0.iss.to_be_bytes());
+    segment.packet.accept()
 }

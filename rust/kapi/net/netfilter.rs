@@ -45,6 +45,11 @@ pub(crate) enum Point {
     Ipv6In,
     /// The same for IPv6.
     Ipv6Out,
+    /// IPv4 packets that have just come in, for whomever they are. In softirq context, or wherever
+    /// a packet is injected.
+    Ipv4Arrival,
+    /// The same for IPv6.
+    Ipv6Arrival,
     /// ARP packets, before they are looked at. In softirq context.
     ArpIn,
     /// ARP packets of this host. In softirq or process context.
@@ -70,6 +75,14 @@ impl Point {
             Self::Ipv6Out => (
                 bindings::NFPROTO_IPV6 as u8,
                 bindings::nf_inet_hooks_NF_INET_LOCAL_OUT,
+            ),
+            Self::Ipv4Arrival => (
+                bindings::NFPROTO_IPV4 as u8,
+                bindings::nf_inet_hooks_NF_INET_PRE_ROUTING,
+            ),
+            Self::Ipv6Arrival => (
+                bindings::NFPROTO_IPV6 as u8,
+                bindings::nf_inet_hooks_NF_INET_PRE_ROUTING,
             ),
             Self::ArpIn => (bindings::NFPROTO_ARP as u8, bindings::NF_ARP_IN),
             Self::ArpOut => (bindings::NFPROTO_ARP as u8, bindings::NF_ARP_OUT),
@@ -195,6 +208,8 @@ impl<T: Hook> Registration<T> {
             Point::Ipv6Out => Self::callback::<3>,
             Point::ArpIn => Self::callback::<4>,
             Point::ArpOut => Self::callback::<5>,
+            Point::Ipv4Arrival => Self::callback::<6>,
+            Point::Ipv6Arrival => Self::callback::<7>,
         }
     }
 
@@ -213,6 +228,8 @@ impl<T: Hook> Registration<T> {
                 2 => Point::Ipv6In,
                 3 => Point::Ipv6Out,
                 4 => Point::ArpIn,
+                6 => Point::Ipv4Arrival,
+                7 => Point::Ipv6Arrival,
                 _ => Point::ArpOut,
             }
         };

@@ -160,6 +160,12 @@ impl SkBuff {
         Ok(())
     }
 
+    /// Returns the index of the device that the packet has come in by, or 0.
+    pub(crate) fn ifindex(&self) -> c_int {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::skb_ifindex(self.0.get()) }
+    }
+
     /// Returns whether the packet was made here: by [`Injected`], and not received, or to be sent.
     pub(crate) fn is_injected(&self) -> bool {
         // SAFETY: By the type invariants.
