@@ -79,6 +79,8 @@ counters! {
     connections_unnoted,
     /// Connections that were logged from their beginning.
     connections_protected,
+    /// Connections that have become protected at a safe point.
+    connections_resumed,
     /// Connections that go on after a takeover.
     connections_restored,
     /// Connections that are not, or no longer, protected: the sum of what follows.
@@ -122,6 +124,8 @@ counters! {
     records_sent,
     /// Replicas that could not be taken in, or were given up, for want of memory or room.
     replicas_refused,
+    /// How often the log of a connection has begun anew at a safe point.
+    safe_points,
     /// How often this node fell silent because another one speaks.
     stand_downs,
     /// SYN-ACKs that have waited for the backup.

@@ -20,7 +20,9 @@ use crate::{
             State, //
         },
         Service,
-        Tuning, //
+        Tuning,
+        SAFE_POINTS_REQUEST,
+        SAFE_POINTS_WHOLE, //
     },
     takeover,
     wire::key::{
@@ -87,6 +89,24 @@ pub(super) const ATTRIBUTES: &[Attribute<Definition>] = &[
     ),
     tuning!(hold_timeout_ms, 100..=600_000),
     tuning!(commit_timeout_ms, 100..=60_000),
+    Attribute::rw(
+        c"safe_points",
+        |d, out| {
+            out.write_str(match d.tuning.safe_points.load(Relaxed) {
+                SAFE_POINTS_REQUEST => "request",
+                _ => "whole",
+            })
+        },
+        |d, text| {
+            let value = match text {
+                "whole" => SAFE_POINTS_WHOLE,
+                "request" => SAFE_POINTS_REQUEST,
+                _ => return Err(refuse("safe_points", text, "not whole or request", EINVAL)),
+            };
+            d.tuning.safe_points.store(value, Relaxed);
+            Ok(())
+        },
+    ),
     Attribute::rw(
         c"role",
         |d, out| out.write_str(d.role()),

@@ -9,3 +9,4 @@
 pub(crate) mod assembly;
 pub(crate) mod restore;
 pub(crate) mod tracker;
+pub(crate) mod watch;

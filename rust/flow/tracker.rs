@@ -88,6 +88,14 @@ pub(crate) enum Release {
 /// the window itself: the window may as much as double before the next record.
 const EDGE_SLACK: u64 = 256 << 10;
 
+/// What is no answer yet, however often the client goes on after it, in bytes: "HTTP/1.1 100
+/// Continue" and two ends of lines.
+pub(crate) const NO_ANSWER: u64 = 25;
+/// How much input, or output that would have to be regenerated, makes it worth while to begin the log
+/// anew, in bytes.
+const WORTH_INPUT: u64 = 4 << 10;
+const WORTH_OUTPUT: u64 = 64 << 10;
+
 /// Returns the right edge that both nodes know of from the start, given what the SYN-ACK offers in
 /// bytes.
 pub(crate) fn first_edge(window: u32) -> u64 {
@@ -107,6 +115,8 @@ pub(crate) struct Tracker {
     wscale: u8,
     /// The service has sent no offset from here on.
     service_next: u64,
+    /// The same, when the client was last heard to say something new.
+    asked: u64,
     /// The timestamp of the last segment that was logged in order.
     tsval: Option<u32>,
     /// All offsets below are in the log.
@@ -149,6 +159,7 @@ impl Tracker {
             iss,
             wscale,
             service_next: 1,
+            asked: 1,
             tsval: None,
             logged: 1,
             reached: 1,
@@ -163,6 +174,27 @@ impl Tracker {
             kept: None,
             waits_since: None,
         }
+    }
+
+    /// Creates the tracker of a connection that begins anew at a safe point: as if a handshake with
+    /// these numbers had just come to its end.
+    pub(crate) fn resumed(irs: Seq, iss: Seq, wscale: u8, window: u32) -> Self {
+        Self {
+            acked: 1,
+            wanted: 1,
+            ..Self::new(irs, iss, wscale, window)
+        }
+    }
+
+    /// Returns whether a segment of the client with a payload may be the next request, and the log
+    /// so long that it is worth while to begin anew: the client has all that the service has sent,
+    /// which was an answer to all that the client has sent before.
+    pub(crate) fn may_begin_anew(&self, header: &Header) -> bool {
+        let long = self.logged > WORTH_INPUT || self.service_next > WORTH_OUTPUT;
+        let next = header.seq.offset(self.irs, self.logged) == Some(self.logged)
+            && header.ack.offset(self.iss, self.service_next) == Some(self.service_next);
+        let settled = self.acked == self.logged && self.kept.is_none();
+        long && next && settled && self.service_next - self.asked > NO_ANSWER
     }
 
     /// Returns the client's initial sequence number: which of the connections of its name it is.
@@ -229,6 +261,7 @@ impl Tracker {
     ///
     /// A piece behind a gap counts only when the backup, which puts the pieces together, says so.
     pub(crate) fn logged(&mut self, piece: &Piece, tsval: Option<u32>) {
+        self.asked = self.service_next;
         self.reached = self.reached.max(piece.end());
         if piece.offset <= self.logged {
             // As TCP does: what overtook others is no measure for them.
@@ -659,6 +692,57 @@ mod tests {
         ));
         assert!(!t.keeps());
         assert_eq!(t.confirm(11), Some(Release::Partly));
+    }
+
+    #[test]
+    fn the_next_request_after_a_long_answer_begins_anew() {
+        let mut t = open();
+        let request = |offset, ack: u64| Header {
+            ack: ISS.at(ack),
+            ..from_client(offset, 0)
+        };
+        log(&mut t, 1, 100, 0);
+        assert!(t.confirm(101).is_some());
+        let mut answer = from_service(101, 500);
+        assert_eq!(
+            t.outbound(&answer, WORTH_OUTPUT as usize, false, NOW),
+            Outbound::Pass
+        );
+        let end = 1 + WORTH_OUTPUT;
+        assert!(t.may_begin_anew(&request(101, end)));
+        // Not before all of the answer has arrived, nor behind a gap, nor for what was said before.
+        assert!(!t.may_begin_anew(&request(101, end - 1)));
+        assert!(!t.may_begin_anew(&request(102, end)));
+        assert!(!t.may_begin_anew(&request(100, end)));
+        // The second segment of a request does not, nor what follows no more than a "go on".
+        log(&mut t, 101, 10, 0);
+        assert!(!t.may_begin_anew(&request(111, end)));
+        assert!(t.confirm(111).is_some());
+        answer = Header {
+            seq: ISS.at(end),
+            ..from_service(111, 500)
+        };
+        t.outbound(&answer, NO_ANSWER as usize, false, NOW);
+        assert!(!t.may_begin_anew(&request(111, end + NO_ANSWER)));
+        answer.seq = ISS.at(end + NO_ANSWER);
+        t.outbound(&answer, 1, false, NOW);
+        assert!(t.may_begin_anew(&request(111, end + NO_ANSWER + 1)));
+    }
+
+    #[test]
+    fn what_begins_anew_has_acknowledged_its_beginning() {
+        let mut t = Tracker::resumed(IRS, ISS, WSCALE, 65535);
+        assert_eq!(
+            t.outbound(&from_service(1, 500), 10, false, NOW),
+            Outbound::Pass
+        );
+        log(&mut t, 1, 100, 0);
+        assert!(matches!(
+            t.outbound(&from_service(101, 500), 10, false, NOW),
+            Outbound::Clamp { ack, .. } if ack == IRS.at(1)
+        ));
+        assert_eq!(t.confirm(1), Some(Release::Nothing));
+        assert_eq!(t.confirm(101), Some(Release::Partly));
     }
 
     #[test]

@@ -33,6 +33,82 @@ void tcpfo_helper_sock_set_timeouts(struct socket *sock, unsigned int receive, u
 	WRITE_ONCE(sock->sk->sk_sndtimeo, msecs_to_jiffies(send));
 }
 
+/**
+ * tcpfo_helper_bh_lock_sock - lock a full socket for a moment, unless a process has locked it
+ * @sk: a full socket
+ *
+ * Context: softirq, or bottom halves disabled.
+ *
+ * Return: whether it is locked; then tcpfo_helper_bh_unlock_sock() has to follow
+ */
+bool tcpfo_helper_bh_lock_sock(struct sock *sk)
+{
+	bh_lock_sock(sk);
+	if (!sock_owned_by_user(sk))
+		return true;
+	bh_unlock_sock(sk);
+	return false;
+}
+
+void tcpfo_helper_bh_unlock_sock(struct sock *sk)
+{
+	bh_unlock_sock(sk);
+}
+
+static bool tcpfo_is_plain(const struct sock *sk)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+#ifdef CONFIG_TCP_MD5SIG
+	if (rcu_access_pointer(tp->md5sig_info))
+		return false;
+#endif
+#ifdef CONFIG_TCP_AO
+	if (rcu_access_pointer(tp->ao_info))
+		return false;
+#endif
+	return !sk_is_mptcp(sk) && !inet_csk_has_ulp(sk) && !tcp_ecn_mode_accecn(tp) &&
+	       !tp->urg_data;
+}
+
+/**
+ * tcpfo_helper_tcp_at_rest - look whether nothing is under way in either direction
+ * @sk: a full TCP socket, locked
+ * @seq: the sequence number of the client's next byte, which has just come
+ * @ack: what it acknowledges
+ * @out: what a handshake at this place of both streams would have negotiated
+ *
+ * At rest is a connection whose application has read all that the client has sent before, and
+ * whose client has received all that the application has written.
+ *
+ * Return: whether it is, and has nothing that a handshake cannot bring about
+ */
+bool tcpfo_helper_tcp_at_rest(const struct sock *sk, u32 seq, u32 ack, struct tcpfo_request *out)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	if (sk->sk_state != TCP_ESTABLISHED || tp->rcv_nxt != seq || tp->copied_seq != seq ||
+	    tp->snd_nxt != ack || tp->write_seq != ack || !tcpfo_is_plain(sk))
+		return false;
+	*out = (struct tcpfo_request) {
+		.iss = ack - 1,
+		.irs = seq - 1,
+		.window = tcp_receive_window(tp),
+		.ts_off = tp->tsoffset,
+		.tsval = tcp_time_stamp_ts(tp) + tp->tsoffset,
+		.client_tsval = tp->rx_opt.ts_recent,
+		.client_mss = tp->rx_opt.mss_clamp,
+		.client_wscale = tp->rx_opt.snd_wscale,
+		.wscale = tp->rx_opt.rcv_wscale,
+		.wscale_ok = tp->rx_opt.wscale_ok,
+		.tstamp_ok = tp->rx_opt.tstamp_ok,
+		.sack_ok = tcp_is_sack(tp),
+		.ecn_ok = tcp_ecn_mode_rfc3168(tp),
+		.usec_ts = tp->tcp_usec_ts,
+	};
+	return true;
+}
+
 void tcpfo_helper_lock_sock(struct sock *sk)
 {
 	lock_sock(sk);

@@ -3,14 +3,19 @@
 //! Connections that this node serves: logged to the backup, and their acknowledgements held back
 //! until it has confirmed.
 
+mod safe_point;
+
 use crate::{
     channel::log::Payload,
-    flow::tracker::{
-        Inbound,
-        Outbound,
-        Piece,
-        Release,
-        Tracker, //
+    flow::{
+        tracker::{
+            Inbound,
+            Outbound,
+            Piece,
+            Release,
+            Tracker, //
+        },
+        watch::Watch, //
     },
     kapi::{
         net::{
@@ -138,7 +143,7 @@ pub(crate) fn outbound_unknown(service: &Service, mut segment: Segment<'_>) -> V
 
 /// Notes a connection that is not protected.
 fn unprotected(service: &Service, key: &Key, reason: Reason) {
-    match service.add(key, FlowState::Unprotected) {
+    match service.add(key, FlowState::Unprotected(Watch::default())) {
         Ok(_) => reason.count(&service.node.stats),
         Err(_) => service.count_unnoted(),
     }
@@ -182,7 +187,7 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     let mut state = flow.state.lock();
     let opened = open_record(&key, &request);
     if service.node.channel.log.append(&opened, None).is_err() {
-        *state = FlowState::Unprotected;
+        *state = FlowState::Unprotected(Watch::default());
         drop(state);
         end_protection(service, Reason::Log);
         return segment.packet.accept();
@@ -228,6 +233,9 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
     let tcp = segment.tcp;
     if !segment.packet.tcp_checksum_ok(tcp) {
         return segment.packet.accept();
+    }
+    if service.has_safe_points() && segment.len > 0 {
+        safe_point::look(service, flow, &segment);
     }
     let tsval = segment.options().timestamps.map(|ts| ts.val);
     let mut state = flow.state.lock();
@@ -298,6 +306,9 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
         return syn_ack_again(service, flow, segment);
     }
     let mut state = flow.state.lock();
+    if let FlowState::Unprotected(watch) = &mut *state {
+        watch.outbound(&segment.header, segment.len);
+    }
     let FlowState::Tracked(tracked) = &mut *state else {
         return segment.packet.accept();
     };
@@ -461,6 +472,11 @@ fn end_protection(service: &Service, reason: Reason) {
     reason.count(&service.node.stats);
 }
 
+/// A connection is served here that was not logged. The caller has made it an unprotected one.
+pub(crate) fn not_logged(service: &Service) {
+    end_protection(service, Reason::Unlogged);
+}
+
 /// Ends the protection of a connection, and returns what it has held back.
 fn give_up(service: &Service, key: &Key, state: &mut FlowState, reason: Reason) -> Leftover {
     let mut leftover = Leftover {
@@ -471,7 +487,7 @@ fn give_up(service: &Service, key: &Key, state: &mut FlowState, reason: Reason) 
         tell_closed(service, key, tracked);
         leftover.kept = tracked.take_kept();
         leftover.ack = leftover.kept.is_none() && tracked.tracker.holds_back();
-        *state = FlowState::Unprotected;
+        *state = FlowState::Unprotected(Watch::default());
         end_protection(service, reason);
     }
     leftover
@@ -514,7 +530,7 @@ pub(crate) fn release(service: &Service, flow: &FlowRef) {
 pub(crate) fn is_served_here(flow: &Flow) -> bool {
     matches!(
         &*flow.state.lock(),
-        FlowState::Tracked(_) | FlowState::Unprotected
+        FlowState::Tracked(_) | FlowState::Unprotected(_)
     )
 }
 

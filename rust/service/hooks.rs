@@ -259,11 +259,11 @@ impl Service {
         }
         let state = flow.state.lock();
         match &*state {
-            FlowState::Tracked(_) => {
+            FlowState::Tracked(_) | FlowState::Unprotected(_) => {
                 drop(state);
                 primary::inbound(&self, &flow, segment)
             }
-            FlowState::Unprotected | FlowState::Gone => segment.packet.accept(),
+            FlowState::Gone => segment.packet.accept(),
             FlowState::Replica(_) => {
                 drop(state);
                 self.node.stats.held_packets.inc();
@@ -332,7 +332,7 @@ impl Service {
                 drop(state);
                 segment.packet.absorb()
             }
-            FlowState::Tracked(_) | FlowState::Unprotected | FlowState::Gone => {
+            FlowState::Tracked(_) | FlowState::Unprotected(_) | FlowState::Gone => {
                 drop(state);
                 primary::outbound(&self, &flow, segment)
             }

@@ -7,6 +7,7 @@ pub(crate) mod ownership;
 
 use crate::{
     backup::Replica,
+    flow::watch::Watch,
     kapi::{
         net::{
             neighbour,
@@ -96,7 +97,7 @@ pub(crate) enum FlowState {
     /// It is served here and logged to the backup.
     Tracked(Tracked),
     /// It is served here, and would be lost with this node.
-    Unprotected,
+    Unprotected(Watch),
     /// It is served by the peer; what is needed to carry it on is held here.
     Replica(KBox<Replica>),
     /// It was served by the peer, and is being carried on.
@@ -177,7 +178,14 @@ pub(crate) struct Tuning {
     pub(crate) hold_timeout_ms: Atomic<u32>,
     /// For how long something may wait for the backup, in milliseconds.
     pub(crate) commit_timeout_ms: Atomic<u32>,
+    /// Where the log of a connection may begin anew: one of `SAFE_POINTS_*`.
+    pub(crate) safe_points: Atomic<u32>,
 }
+
+/// Nowhere: the log is whole.
+pub(crate) const SAFE_POINTS_WHOLE: u32 = 0;
+/// After each request that was answered.
+pub(crate) const SAFE_POINTS_REQUEST: u32 = 1;
 
 impl Tuning {
     /// Creates the defaults.
@@ -185,6 +193,7 @@ impl Tuning {
         Self {
             hold_timeout_ms: Atomic::new(10_000),
             commit_timeout_ms: Atomic::new(2_000),
+            safe_points: Atomic::new(SAFE_POINTS_WHOLE),
         }
     }
 }
@@ -485,7 +494,19 @@ impl Service {
         self.node.stats.stand_downs.inc();
         pr_warn!("{}: standing down: {}\n", &*self.name, why);
         takeover::abandon(self);
+        self.end_sockets();
         self.forget_all();
+    }
+
+    /// Another node speaks for the connections of this one: their sockets are nobody's any more, and
+    /// would be in the way if they came back. What they send in the end goes nowhere. May sleep.
+    fn end_sockets(&self) {
+        for flow in self.collect() {
+            if let Some(socket) = self.socket_of(&flow.key) {
+                // If it was closed meanwhile that is as good.
+                let _ = socket.abort();
+            }
+        }
     }
 
     /// Returns all connections; those for which there is no memory are left out.
@@ -523,7 +544,7 @@ impl Service {
         if self.node.connections.load(Relaxed) >= limit {
             return Err(ENOBUFS);
         }
-        let unprotected = matches!(state, FlowState::Unprotected);
+        let unprotected = matches!(state, FlowState::Unprotected(_));
         let key = *key;
         let flow = rhashtable::Node::new(
             key_bytes(&key),
@@ -566,7 +587,7 @@ impl Service {
         let mut state = flow.state.lock();
         let was = mem::replace(&mut *state, FlowState::Gone);
         drop(state);
-        self.count(-1, matches!(was, FlowState::Unprotected));
+        self.count(-1, matches!(was, FlowState::Unprotected(_)));
     }
 
     /// Returns for how long something may wait for the backup, in jiffies.
@@ -578,6 +599,18 @@ impl Service {
     /// A connection that was protected is not any more. The caller has changed its state.
     pub(crate) fn count_unprotected(&self) {
         self.unprotected.add(1, Relaxed);
+    }
+
+    /// A connection that was not protected is so again. The caller has changed its state.
+    pub(crate) fn count_resumed(&self) {
+        // CAST: Two's complement: adding -1 modulo 2^32.
+        self.unprotected.add(-1i32 as u32, Relaxed);
+        self.node.stats.connections_resumed.inc();
+    }
+
+    /// Returns whether the log of a connection may begin anew after each answered request.
+    pub(crate) fn has_safe_points(&self) -> bool {
+        self.tuning.safe_points.load(Relaxed) == SAFE_POINTS_REQUEST
     }
 
     /// A connection was seen that is not protected, and for which there is no room.

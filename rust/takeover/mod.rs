@@ -19,10 +19,13 @@ use crate::{
         Input,
         Replica, //
     },
-    flow::restore::{
-        Child,
-        Phase,
-        Restore, //
+    flow::{
+        restore::{
+            Child,
+            Phase,
+            Restore, //
+        },
+        watch::Watch, //
     },
     kapi::{
         net::{
@@ -36,7 +39,10 @@ use crate::{
         },
         time, //
     },
-    primary::rewrite_ack,
+    primary::{
+        self,
+        rewrite_ack, //
+    },
     service::{
         hooks::Segment,
         FlowRef,
@@ -98,6 +104,9 @@ const FAST_FORWARD_CWND: u32 = 1000;
 const PLAIN_ATTEMPTS: u32 = 2;
 /// How much data goes with it after that, in bytes: less than any segment may have.
 const DEFERRED_BYTES: u64 = 512;
+/// The largest window that a SYN-ACK can offer, in bytes: what was offered beyond that at a safe
+/// point is offered again when client and child are spliced.
+const MAX_FIRST_WINDOW: u32 = 65535;
 /// Where the sequence number stands in a TCP header.
 const SEQ: usize = 4;
 
@@ -156,7 +165,7 @@ impl Restoring {
         RequestFields {
             iss: self.open.iss.get(),
             wscale: self.open.service_wscale,
-            window: self.open.window.get(),
+            window: self.open.window.get().min(MAX_FIRST_WINDOW),
             // CAST: Timestamps wrap.
             tsval: self.open.service_tsval.get().wrapping_add(ticks as u32),
             ..Default::default()
@@ -291,11 +300,13 @@ fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> 
     }
     restoring.machine.splice();
     let absorbed = restoring.machine.absorbed();
+    // Its log was the peer's: from here on it is a connection like one from before the module.
+    *state = FlowState::Unprotected(Watch::default());
     drop(state);
     service.node.stats.bytes_absorbed.add(absorbed);
     service.node.stats.connections_restored.inc();
     service.report.restored(absorbed);
-    service.forget(flow);
+    primary::not_logged(service);
     true
 }
 
@@ -391,7 +402,9 @@ fn step(service: &Service, flow: &FlowRef, now_ms: u64) -> Step {
 fn begin(service: &Service, state: &mut FlowState, now_ms: u64) -> Result {
     let room = KBox::<Restoring>::new_uninit(GFP_ATOMIC)?;
     let hold_ms = service.tuning.hold_timeout_ms.load(Relaxed).into();
-    if let FlowState::Replica(replica) = mem::replace(state, FlowState::Unprotected) {
+    if let FlowState::Replica(replica) =
+        mem::replace(state, FlowState::Unprotected(Watch::default()))
+    {
         let restoring = Restoring::new(KBox::into_inner(replica), now_ms, hold_ms);
         *state = FlowState::Restoring(room.write(restoring));
     }

@@ -42,6 +42,16 @@ impl Seq {
         near.checked_add_signed(delta as i64)
     }
 
+    /// Returns whether `self` lies before `other`, modulo 2^32.
+    pub(crate) const fn is_before(self, other: Self) -> bool {
+        self.distance_from(other) < 0
+    }
+
+    /// Returns whether `self` lies after `other`, modulo 2^32.
+    pub(crate) const fn is_after(self, other: Self) -> bool {
+        self.distance_from(other) > 0
+    }
+
     /// Returns how far `self` lies after `other`; negative if it lies before, modulo 2^32.
     ///
     /// C counterparts: `before()` and `after()` in

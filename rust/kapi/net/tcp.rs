@@ -148,6 +148,32 @@ impl Sock {
         result
     }
 
+    /// Returns what a handshake at this place of both streams would have negotiated, if the
+    /// connection is at rest there, and runs `f` with it while the socket is locked: `seq` is the
+    /// number of the client's next byte, `ack` what it acknowledges. In softirq context.
+    ///
+    /// At rest is a connection whose application has read all that the client has sent before, and
+    /// whose client has received all that the application has written. `f` must not sleep, nor send.
+    pub(crate) fn at_rest<R>(
+        &self,
+        seq: u32,
+        ack: u32,
+        f: impl FnOnce(&RequestFields) -> R,
+    ) -> Option<R> {
+        let raw = self.0.as_ptr();
+        // SAFETY: If it is connected it is a full socket, and we hold a reference.
+        if !self.is_connected() || !unsafe { bindings::bh_lock_sock(raw) } {
+            return None;
+        }
+        let mut fields = RequestFields::default();
+        // SAFETY: It is a full TCP socket, and locked.
+        let at_rest = unsafe { bindings::tcp_at_rest(raw, seq, ack, &mut fields) };
+        let result = at_rest.then(|| f(&fields));
+        // SAFETY: We have locked it.
+        unsafe { bindings::bh_unlock_sock(raw) };
+        result
+    }
+
     /// Resets the connection. May sleep.
     ///
     /// # Errors
