@@ -104,8 +104,6 @@ pub(crate) struct Channel {
     /// it then, but what it has not heard of yet is still on its way to it.
     degraded: Atomic<u32>,
     heard_us: Atomic<u64>,
-    heard_jiffies: Atomic<u64>,
-    peer_timeout_jiffies: Atomic<u64>,
     /// How often a heartbeat is sent, in milliseconds.
     pub(crate) heartbeat_ms: Atomic<u32>,
     peer_timeout_ms: Atomic<u32>,
@@ -142,8 +140,6 @@ impl Channel {
             failed: Atomic::new(0),
             degraded: Atomic::new(0),
             heard_us: Atomic::new(0),
-            heard_jiffies: Atomic::new(0),
-            peer_timeout_jiffies: Atomic::new(msecs_to_jiffies(PEER_TIMEOUT_MS) as u64),
             heartbeat_ms: Atomic::new(HEARTBEAT_MS),
             peer_timeout_ms: Atomic::new(PEER_TIMEOUT_MS),
         })
@@ -235,7 +231,8 @@ impl Channel {
     /// Returns for how long nothing has been heard of the peer, in microseconds; [`None`] if nothing
     /// ever was.
     pub(crate) fn silence_us(&self) -> Option<u64> {
-        match self.heard_us.load(Relaxed) {
+        // Before the clock, so that what is heard in between makes it no longer.
+        match self.heard_us.load(Acquire) {
             0 => None,
             heard => Some(time::now_us().saturating_sub(heard)),
         }
@@ -249,10 +246,11 @@ impl Channel {
     /// Returns whether a session exists only because nobody has noticed yet that the peer has been
     /// silent for too long, as after this node was paused. Callable from any context.
     pub(crate) fn has_lapsed(&self) -> bool {
-        // In this order, so that what is heard in between makes it no longer.
-        let heard = self.heard_jiffies.load(Relaxed);
-        let silence = time::jiffies().saturating_sub(heard);
-        self.is_backed() && silence > self.peer_timeout_jiffies.load(Relaxed)
+        // Not in jiffies: after a pause packets are seen before they have caught up.
+        self.is_backed()
+            && self
+                .silence_us()
+                .is_some_and(|us| us > self.peer_timeout_us())
     }
 
     /// Returns whether there is a session with a peer that is not silent. Callable from any context.
@@ -260,10 +258,14 @@ impl Channel {
         self.session() != 0 && self.degraded.load(Acquire) == 0
     }
 
-    /// Returns whether what the peer said `ago` jiffies ago may still be so: it would have said
-    /// something else by now, or nothing of the kind any more.
-    pub(crate) fn status_holds(&self, ago: u64) -> bool {
-        ago <= self.peer_timeout_jiffies.load(Relaxed)
+    /// Returns whether what the peer said `ago_us` microseconds ago may still be so: it would have
+    /// said something else by now, or nothing of the kind any more.
+    pub(crate) fn status_holds(&self, ago_us: u64) -> bool {
+        ago_us <= self.peer_timeout_us()
+    }
+
+    fn peer_timeout_us(&self) -> u64 {
+        u64::from(self.peer_timeout_ms()) * 1000
     }
 
     /// Has nothing wait for the peer until it is heard again. Returns whether that is news.
@@ -291,9 +293,6 @@ impl Channel {
         }
         self.heartbeat_ms.store(heartbeat, Relaxed);
         self.peer_timeout_ms.store(peer_timeout, Relaxed);
-        // CAST: Widening.
-        self.peer_timeout_jiffies
-            .store(msecs_to_jiffies(peer_timeout) as u64, Relaxed);
         Ok(())
     }
 
@@ -318,16 +317,13 @@ impl Channel {
         number
     }
 
-    /// Takes note that the peer was heard. Returns whether that comes so late that the peer may have
-    /// taken over, without this node having noticed the silence.
-    fn heard(&self) -> bool {
-        let late = self.has_lapsed();
-        self.heard_us.store(time::now_us(), Relaxed);
-        self.heard_jiffies.store(time::jiffies(), Relaxed);
+    /// Takes note that the peer was heard. If that comes so late that it may have taken over, without
+    /// this node having noticed the silence, the node has to be in doubt before.
+    fn heard(&self) {
+        self.heard_us.store(time::now_us(), Release);
         if self.degraded.load(Relaxed) != 0 {
             self.degraded.store(0, Release);
         }
-        late
     }
 
     fn heartbeat(&self) -> Jiffies {

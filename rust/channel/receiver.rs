@@ -123,9 +123,10 @@ impl Receiver {
                 }
                 Err(_) => break,
             }
-            if channel.heard() {
+            if channel.has_lapsed() {
                 self.node.doubt();
             }
+            channel.heard();
             if let Err(reason) = self.take_frames(&mut input) {
                 self.node.stats.malformed_records.inc();
                 warn_ratelimited!("channel: {reason:?} from the peer, starting anew\n");

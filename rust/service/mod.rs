@@ -140,8 +140,8 @@ pub(crate) struct Service {
     muted: Atomic<u32>,
     /// Whether the peer was heard, in this session, to stand by for the service.
     backed: Atomic<u32>,
-    /// When the peer last said how the service stands there, in jiffies.
-    status_jiffies: Atomic<u64>,
+    /// When the peer last said how the service stands there, on the monotonic clock in microseconds.
+    status_us: Atomic<u64>,
     /// How many connections the peer said it has that this node could not carry on; `u32::MAX`
     /// before it has said so in this session.
     peer_unprotected: Atomic<u32>,
@@ -225,7 +225,7 @@ impl Service {
                 speaks: Atomic::new(0),
                 muted: Atomic::new(0),
                 backed: Atomic::new(0),
-                status_jiffies: Atomic::new(0),
+                status_us: Atomic::new(0),
                 peer_unprotected: Atomic::new(u32::MAX),
                 takeover <- Takeover::new(),
                 report: Report::new(),
@@ -278,9 +278,8 @@ impl Service {
     /// the service's role is off there.
     fn knows_status(&self) -> bool {
         let channel = &self.node.channel;
-        let said = self.status_jiffies.load(Relaxed);
-        let ago = time::jiffies().saturating_sub(said);
-        channel.session() != 0 && (channel.status_holds(ago) || !channel.is_backed())
+        let ago_us = time::now_us().saturating_sub(self.status_us.load(Relaxed));
+        channel.session() != 0 && (channel.status_holds(ago_us) || !channel.is_backed())
     }
 
     /// Returns whether a takeover now would carry on all connections of the peer.
@@ -331,7 +330,7 @@ impl Service {
             self.stand_down("the peer speaks in a later epoch");
         }
         self.backed.store(u32::from(!active), Relaxed);
-        self.status_jiffies.store(time::jiffies(), Relaxed);
+        self.status_us.store(time::now_us(), Relaxed);
         self.peer_unprotected
             .store(status.unprotected.get(), Relaxed);
         self.node.desk.ring();
