@@ -209,6 +209,11 @@ impl Node {
             Record::Open(open) => self.confirmations.lock().open(self, open),
             Record::Data(data, bytes) => self.confirmations.lock().data(self, data, bytes),
             Record::Close(close) => self.confirmations.lock().close(self, close),
+            Record::Handover(handover) => {
+                if let Some(service) = self.service(&handover.service) {
+                    service.handed_over();
+                }
+            }
             Record::Confirm(confirm) => {
                 self.stats.confirmations_received.inc();
                 if let Some(service) = self.service(&confirm.key.service) {

@@ -104,6 +104,8 @@ counters! {
     unprotected_urgent,
     /// Bytes of services that were absorbed after a takeover as the client had them already.
     bytes_absorbed,
+    /// How often the peer has handed a service over to this node.
+    handovers,
     /// Packets of clients that were dropped because nobody here may answer them yet.
     held_packets,
     /// Frames and records that were refused. Each also ends the session.

@@ -118,7 +118,19 @@ pub(super) const ATTRIBUTES: &[Attribute<Definition>] = &[
             Some(State::Standby) => "standby",
             Some(State::Probing) => "probing",
             Some(State::Active) => "active",
+            Some(State::Leaving) => "leaving",
         })
+    }),
+    Attribute::wo(c"handover", |d, text| {
+        if text != "1" {
+            return Err(refuse("handover", text, "not 1", EINVAL));
+        }
+        let service = d
+            .service()
+            .ok_or_else(|| refuse("handover", text, "the role is off", EBUSY))?;
+        service
+            .hand_over()
+            .map_err(|(e, why)| refuse("handover", text, why, e))
     }),
     Attribute::ro(c"epoch", |d, out| {
         write!(out, "{}", d.service().map_or(0, |s| s.state().1))

@@ -30,9 +30,6 @@ use crate::wire::{
     seq::Seq, //
 };
 
-/// The window that the child is told while it catches up, not scaled: as wide as there is.
-const WIDE: u16 = u16::MAX;
-
 /// How much more the client is offered each time while the child catches up, in bytes.
 const FURTHER: u64 = 256 << 10;
 /// How far behind, in bytes, the child may be without the client being told to go on. A client that
@@ -50,7 +47,7 @@ pub(crate) enum Phase {
     Probe,
     /// The client's position is known.
     CatchUp,
-    /// Client and child are spliced.
+    /// Client and child are spliced, or what the child says is of no use to anybody any more.
     Done,
 }
 
@@ -92,6 +89,7 @@ pub(crate) enum Child {
 pub(crate) struct Restore {
     irs: Seq,
     iss: Seq,
+    client_wscale: u8,
     service_wscale: u8,
     phase: Phase,
     /// The child was given all of the client's offsets below.
@@ -125,6 +123,7 @@ impl Restore {
         Self {
             irs,
             iss: Seq::new(open.iss.get()),
+            client_wscale: open.client_wscale,
             service_wscale: open.service_wscale,
             phase: Phase::Embryo,
             fed: 1,
@@ -169,9 +168,11 @@ impl Restore {
         }
     }
 
-    /// There is a child in the table of established connections.
-    pub(crate) fn child_found(&mut self) {
+    /// There is a child in the table of established connections, which offers at least `window`
+    /// bytes.
+    pub(crate) fn child_found(&mut self, window: u32) {
         if self.phase == Phase::Handshake {
+            self.edge = self.edge.max(1 + u64::from(window));
             self.phase = Phase::Probe;
             self.catch_up();
         }
@@ -267,10 +268,26 @@ impl Restore {
             return None;
         }
         self.told = ack;
-        Some(Tell {
-            ack,
-            window: if caught_up { client.window } else { WIDE },
-        })
+        Some(self.tell_again(&client))
+    }
+
+    /// Returns what the child was told last, with a window that ends where the client's does. While
+    /// the child is behind, that is a wide one.
+    fn tell_again(&self, client: &Tell) -> Tell {
+        let window = self.client_edge(client).saturating_sub(self.told) >> self.client_wscale;
+        Tell {
+            ack: self.told,
+            window: u16::try_from(window).unwrap_or(u16::MAX),
+        }
+    }
+
+    /// Returns the window that goes with what the child was told last.
+    pub(crate) fn told_window(&self) -> u16 {
+        self.client.map_or(u16::MAX, |c| self.tell_again(&c).window)
+    }
+
+    fn client_edge(&self, client: &Tell) -> u64 {
+        client.ack + (u64::from(client.window) << self.client_wscale)
     }
 
     /// Looks at a segment of the child with `len` bytes of payload; `held` is the end of the input
@@ -306,7 +323,8 @@ impl Restore {
             self.sent = self.sent.max(end);
         }
         let tell = self.tell_of_output(offset);
-        if end <= client.ack {
+        // What goes beyond the client's window it sends again when that has opened.
+        if end <= client.ack || end > self.client_edge(&client) + 1 {
             return (Child::Absorb, tell);
         }
         (self.pass(header.seq, held), tell)
@@ -324,16 +342,8 @@ impl Restore {
     fn tell_of_output(&mut self, offset: u64) -> Option<Tell> {
         let again = offset < self.told;
         let client = self.client?;
-        self.tell().or_else(|| {
-            again.then_some(Tell {
-                ack: self.told,
-                window: if self.told == client.ack {
-                    client.window
-                } else {
-                    WIDE
-                },
-            })
-        })
+        self.tell()
+            .or_else(|| again.then(|| self.tell_again(&client)))
     }
 
     /// A segment of the child with neither bytes nor FIN: of use only as something to be made into
@@ -430,6 +440,26 @@ impl Restore {
         self.phase == Phase::CatchUp && all_taken && told
     }
 
+    /// Returns whether a segment says that the client does not know of the connection: it begins it
+    /// again, as it has not heard of the answer to its SYN, or resets it.
+    pub(crate) fn is_given_up_by(&self, header: &Header, held: u64) -> bool {
+        let begins = header.has(flags::SYN) && !header.has(flags::ACK) && header.seq == self.irs;
+        // In the very place where a reset is believed (RFC 5961, section 3.2).
+        let resets = header.has(flags::RST) && header.seq == self.irs.at(held);
+        (begins && self.client.is_none() && held == 1) || resets
+    }
+
+    /// Returns the numbers that an acknowledgement of the client would have, as far as it was heard.
+    pub(crate) fn client_place(&self, held: u64) -> Option<(Seq, Seq)> {
+        let client = self.client?;
+        Some((self.irs.at(held), self.iss.at(client.ack)))
+    }
+
+    /// The connection is not carried on: what the child says from here on is of no use.
+    pub(crate) fn end(&mut self) {
+        self.phase = Phase::Done;
+    }
+
     /// Splices client and child, which have to be level, and whose child has to be given
     /// [`Self::right_edge`].
     pub(crate) fn splice(&mut self) {
@@ -467,7 +497,7 @@ mod tests {
     fn probing() -> Restore {
         let mut m = machine();
         m.syn_ack_seen();
-        m.child_found();
+        m.child_found(0);
         assert_eq!(m.phase(), Phase::Probe);
         m
     }
@@ -526,7 +556,8 @@ mod tests {
                 Child::Absorb,
                 Some(Tell {
                     ack: 3001,
-                    window: WIDE
+                    // As far as the client's window reaches.
+                    window: 45
                 })
             )
         );
@@ -554,12 +585,67 @@ mod tests {
     }
 
     #[test]
+    fn output_beyond_the_clients_window_waits() {
+        let mut m = probing();
+        m.hear_client(&client(1, 1, 10), 0, 1);
+        let edge = 10 << 7;
+        assert_eq!(m.hear_child(&child(1, 1), edge + 2, 1).0, Child::Absorb);
+        assert!(passes(m.hear_child(&child(1, 1), edge, 1).0, 1, 1));
+        assert_eq!(m.told_window(), 10);
+        let mut closed = probing();
+        closed.hear_client(&client(1, 5001, 0), 0, 1);
+        assert_eq!(closed.told_window(), 5000 >> 7);
+        assert_eq!(closed.hear_child(&child(1, 1), 5000, 1).0, Child::Absorb);
+        assert_eq!((closed.told(), closed.told_window()), (5001, 0));
+    }
+
+    #[test]
+    fn a_client_that_was_heard_before_there_was_a_child_is_fed_at_once() {
+        let mut m = machine();
+        m.hear_client(&client(101, 1, 30), 0, 101);
+        m.syn_ack_seen();
+        m.child_found(1000);
+        assert_eq!(m.phase(), Phase::CatchUp);
+        assert_eq!(m.appetite(101), Some((1, 100)));
+    }
+
+    #[test]
+    fn a_client_that_does_not_know_of_the_connection_is_let_go() {
+        let m = probing();
+        let syn = Header {
+            seq: IRS,
+            flags: flags::SYN,
+            ..Header::default()
+        };
+        let rst = Header {
+            seq: IRS.at(101),
+            flags: flags::RST,
+            ..Header::default()
+        };
+        assert!(m.is_given_up_by(&syn, 1));
+        assert!(m.is_given_up_by(&rst, 101));
+        // Another connection's, one that was answered, and one that nobody believes.
+        assert!(!m.is_given_up_by(
+            &Header {
+                seq: IRS.add(1),
+                ..syn
+            },
+            1
+        ));
+        assert!(!m.is_given_up_by(&syn, 2));
+        assert!(!m.is_given_up_by(&rst, 102));
+        let mut heard = m;
+        heard.hear_client(&client(1, 1, 30), 0, 1);
+        assert!(!heard.is_given_up_by(&syn, 1));
+    }
+
+    #[test]
     fn output_that_comes_twice_is_acknowledged_twice() {
         let mut m = probing();
         m.hear_client(&client(1, 5001, 30), 0, 1);
         let told = Some(Tell {
             ack: 101,
-            window: WIDE,
+            window: 68,
         });
         assert_eq!(m.hear_child(&child(1, 1), 100, 1), (Child::Absorb, told));
         assert_eq!(m.hear_child(&child(1, 1), 100, 1), (Child::Absorb, told));

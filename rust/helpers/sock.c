@@ -9,10 +9,12 @@ bool tcpfo_helper_sk_is_connected(const struct sock *sk)
 	return sk_fullsock(sk) && READ_ONCE(sk->sk_state) != TCP_CLOSE;
 }
 
-/* Closed, or all that remains is TIME_WAIT. */
+/* Closed, or all that remains is TIME_WAIT; not FIN_WAIT_2, which looks like it. */
 bool tcpfo_helper_sk_is_over(const struct sock *sk)
 {
-	return sk->sk_state == TCP_TIME_WAIT || sk->sk_state == TCP_CLOSE;
+	if (sk->sk_state == TCP_TIME_WAIT)
+		return READ_ONCE(inet_twsk(sk)->tw_substate) == TCP_TIME_WAIT;
+	return sk->sk_state == TCP_CLOSE;
 }
 
 /* A full TCP socket with a write side: not a listener, a request or TIME_WAIT. */

@@ -10,6 +10,7 @@ pub(crate) mod kthread;
 pub(crate) mod net;
 pub(crate) mod print;
 pub(crate) mod random;
+pub(crate) mod rcu;
 pub(crate) mod rhashtable;
 pub(crate) mod sync;
 pub(crate) mod time;

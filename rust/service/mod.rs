@@ -17,6 +17,7 @@ use crate::{
             }, //
         },
         print::warn_ratelimited,
+        rcu,
         rhashtable::{
             self,
             Table, //
@@ -51,6 +52,7 @@ use core::{
     net::IpAddr, //
 };
 use kernel::{
+    new_condvar,
     prelude::*,
     str::CString,
     sync::{
@@ -60,12 +62,15 @@ use kernel::{
             Relaxed,
             Release, //
         },
-        Arc, //
+        Arc,
+        CondVar,
+        CondVarTimeoutResult, //
     },
     time::msecs_to_jiffies, //
 };
 use ownership::{
     Action,
+    Cause,
     Ownership,
     Role,
     Silence,
@@ -75,6 +80,9 @@ use ownership::{
 /// How often the address is announced once it was taken, and how long to wait after each, in
 /// milliseconds: switches and hosts forget, and announcements get lost.
 const ANNOUNCEMENTS: [u64; 6] = [20, 80, 200, 500, 1000, 2000];
+/// How long to wait for the end of a handover, in milliseconds: longer than the peer has time, and a
+/// round of questions.
+const LEAVE_WAIT_MS: u32 = 3000;
 /// Every which sweep looks at connections that have shown no sign of their end.
 const SWEEP_ALL: u32 = 30;
 
@@ -152,6 +160,11 @@ pub(crate) struct Service {
     pub(crate) report: Report,
     /// What the operator may change at any time.
     pub(crate) tuning: Arc<Tuning>,
+    /// Notified when a node that was to leave has left, or speaks again.
+    #[pin]
+    left: CondVar,
+    /// When the peer has asked this node to speak, on the monotonic clock in microseconds.
+    asked_us: Atomic<u64>,
     /// The announcements that have been made, and when the next one is due. The director's.
     announced: Atomic<u32>,
     announce_at_ms: Atomic<u64>,
@@ -229,6 +242,8 @@ impl Service {
                 peer_unprotected: Atomic::new(u32::MAX),
                 takeover <- Takeover::new(),
                 report: Report::new(),
+                left <- new_condvar!("Service::left"),
+                asked_us: Atomic::new(0),
                 tuning: definition.tuning,
                 announced: Atomic::new(ANNOUNCEMENTS.len() as u32),
                 announce_at_ms: Atomic::new(u64::MAX),
@@ -306,7 +321,8 @@ impl Service {
                 Role::Primary => record::role::PRIMARY,
                 Role::Backup => record::role::BACKUP,
             },
-            active: u8::from(ownership.state() == State::Active),
+            // One that leaves still answers for what it has not been relieved of.
+            active: u8::from(matches!(ownership.state(), State::Active | State::Leaving)),
             epoch: ownership.epoch().into(),
             unprotected: self
                 .unprotected
@@ -327,6 +343,7 @@ impl Service {
         }
         drop(ownership);
         if action == Action::StandDown {
+            self.left.notify_all();
             self.stand_down("the peer speaks in a later epoch");
         }
         self.backed.store(u32::from(!active), Relaxed);
@@ -334,6 +351,83 @@ impl Service {
         self.peer_unprotected
             .store(status.unprotected.get(), Relaxed);
         self.node.desk.ring();
+    }
+
+    /// The peer does not speak any more, and wants this node to.
+    pub(crate) fn handed_over(&self) {
+        self.asked_us.store(time::now_us(), Relaxed);
+        self.ownership.lock().handed_over();
+        self.node.desk.ring();
+    }
+
+    /// Has the peer speak in this node's place, and carry on all connections. Returns when it does.
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` with the reason if that cannot be now: nothing has changed then. `ETIMEDOUT` if the peer
+    /// does not say that it speaks; the node speaks again if it does not, after it has asked for the
+    /// address. `EINTR`, while it is being done.
+    pub(crate) fn hand_over(&self) -> Result<(), (Error, &'static str)> {
+        let refused = if self.state().0 != State::Active {
+            "this node is not active"
+        } else if !self.is_protected() {
+            "the peer does not stand by"
+        } else if self.takeover.is_going_on() {
+            "a takeover is going on"
+        } else if self.unprotected.load(Relaxed) + self.unnoted.load(Relaxed) != 0 {
+            "there are connections that are not protected"
+        } else {
+            ""
+        };
+        if !refused.is_empty() {
+            return Err((EBUSY, refused));
+        }
+        self.leave().map_err(|e| (e, "the peer cannot be told"))?;
+        self.wait_until_left()
+    }
+
+    /// Falls silent, and tells the peer to speak.
+    fn leave(&self) -> Result {
+        let mut ownership = self.ownership.lock();
+        if !ownership.leave(time::now_ms()) {
+            return Err(EBUSY);
+        }
+        self.speaks.store(0, Release);
+        drop(ownership);
+        // What is in the hooks now may still speak, or be logged: it has to be through before.
+        rcu::synchronize_expedited();
+        let handover = record::Handover {
+            service: self.endpoint,
+        };
+        let told = self.node.channel.log.append(&handover, None);
+        if told.is_err() {
+            self.ownership.lock().stay();
+            self.speaks.store(1, Release);
+        }
+        self.node.desk.ring();
+        told
+    }
+
+    fn wait_until_left(&self) -> Result<(), (Error, &'static str)> {
+        let mut ownership = self.ownership.lock();
+        let mut left = msecs_to_jiffies(LEAVE_WAIT_MS);
+        loop {
+            match ownership.state() {
+                State::Standby => return Ok(()),
+                State::Active if !ownership.in_doubt() => {
+                    return Err((ETIMEDOUT, "the peer does not speak"))
+                }
+                _ => {}
+            }
+            left = match self.left.wait_interruptible_timeout(&mut ownership, left) {
+                CondVarTimeoutResult::Woken { jiffies } => jiffies,
+                CondVarTimeoutResult::Timeout => {
+                    return Err((ETIMEDOUT, "the peer does not speak"))
+                }
+                CondVarTimeoutResult::Signal { .. } => return Err((EINTR, "interrupted")),
+            };
+        }
     }
 
     /// Somebody else has answered for the address.
@@ -370,10 +464,17 @@ impl Service {
         let (action, next) = ownership.poll(now_ms, silence);
         match action {
             Action::StandDown => self.speaks.store(0, Release),
-            Action::Reassured | Action::Alone => self.muted.store(0, Release),
+            Action::Reassured | Action::Alone => {
+                self.muted.store(0, Release);
+                // If it was about to leave.
+                self.speaks.store(1, Release);
+            }
             _ => {}
         }
         drop(ownership);
+        if matches!(action, Action::StandDown | Action::Reassured) {
+            self.left.notify_all();
+        }
         match action {
             Action::Wait => {}
             Action::Reassured => self.speak_again(),
@@ -384,7 +485,7 @@ impl Service {
             Action::Occupied => {
                 warn_ratelimited!("{}: another node has the address, waiting\n", &*self.name);
             }
-            Action::Activate { takeover } => self.activate(now_ms, takeover),
+            Action::Activate(cause) => self.activate(now_ms, cause),
             Action::Alone => self.go_on_alone(),
             Action::StandDown => self.stand_down("another node answers for the address"),
             Action::PeerLives => {
@@ -394,21 +495,25 @@ impl Service {
         next.min(self.announce(now_ms))
     }
 
-    fn activate(&self, now_ms: u64, takeover: bool) {
-        let heard_us = self.node.channel.heard_us();
-        if takeover {
-            let silence = self.node.channel.silence_us().unwrap_or(0);
-            pr_info!("{}: peer silent for {} ms\n", &*self.name, silence / 1000);
-            self.report.begin(heard_us);
-            self.node.stats.takeovers.inc();
-            self.node.peer_silent();
+    fn activate(&self, now_ms: u64, cause: Cause) {
+        match cause {
+            Cause::Vacancy => {}
+            Cause::Takeover => {
+                let silence = self.node.channel.silence_us().unwrap_or(0);
+                pr_info!("{}: peer silent for {} ms\n", &*self.name, silence / 1000);
+                self.report.begin(self.node.channel.heard_us());
+                self.node.stats.takeovers.inc();
+                self.node.peer_silent();
+            }
+            Cause::Handover => {
+                pr_info!("{}: the peer hands over\n", &*self.name);
+                self.report.begin(self.asked_us.load(Relaxed));
+                self.node.stats.handovers.inc();
+            }
         }
+        let takeover = cause != Cause::Vacancy;
         if !self.begin_to_speak(takeover) {
             return;
-        }
-        if takeover {
-            // The peer's life is over; if it has another one, that begins with a new session.
-            self.node.channel.hang_up();
         }
         self.announced.store(0, Relaxed);
         self.announce_at_ms.store(now_ms, Relaxed);

@@ -19,6 +19,8 @@ const PROBE_MS: u64 = 40;
 const ROUND_MS: u64 = PROBES as u64 * PROBE_MS;
 /// How long a node that wants to speak waits when somebody else has the address, in milliseconds.
 const OCCUPIED_MS: u64 = 1000;
+/// How long the peer has time to say that it speaks, in milliseconds.
+const LEAVE_MS: u64 = 1000;
 /// After how many of the peer's time-outs a node whose peer lives, but is silent, asks again.
 const ASK_AGAIN: u64 = 4;
 
@@ -40,6 +42,19 @@ pub(crate) enum State {
     Probing,
     /// It speaks.
     Active,
+    /// Silent: it has told its peer to speak, and waits for it to say that it does.
+    Leaving,
+}
+
+/// Why a node begins to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Nobody else does.
+    Vacancy,
+    /// The peer has spoken before, and is dead.
+    Takeover,
+    /// The peer has spoken before, and asks for it.
+    Handover,
 }
 
 /// What is to be done.
@@ -51,11 +66,8 @@ pub(crate) enum Action {
     Probe,
     /// Somebody else has the address, for now: nothing to be done but to ask again later.
     Occupied,
-    /// Speak from now on; after a takeover, for the connections of the peer too.
-    Activate {
-        /// Whether the peer has spoken before, and is dead.
-        takeover: bool,
-    },
+    /// Speak from now on; if the peer has spoken before, for its connections too.
+    Activate(Cause),
     /// The peer is gone: go on without it.
     Alone,
     /// Nobody has taken over: speak again.
@@ -114,6 +126,10 @@ pub(crate) struct Ownership {
     in_doubt: bool,
     /// Whether the node has been going on without its peer since it last heard of it.
     alone: bool,
+    /// Whether the peer has asked this node to speak in its place.
+    asked_to_speak: bool,
+    /// Until when the peer has time to say that it speaks.
+    leave_until_ms: u64,
 }
 
 impl Ownership {
@@ -130,6 +146,8 @@ impl Ownership {
             peer_active: false,
             in_doubt: false,
             alone: false,
+            asked_to_speak: false,
+            leave_until_ms: 0,
         }
     }
 
@@ -141,6 +159,11 @@ impl Ownership {
     /// Returns what the node is.
     pub(crate) fn state(&self) -> State {
         self.state
+    }
+
+    /// Returns whether the node is asking whether it may speak on.
+    pub(crate) fn in_doubt(&self) -> bool {
+        self.in_doubt
     }
 
     /// Returns the highest epoch known of.
@@ -169,16 +192,39 @@ impl Ownership {
         news
     }
 
+    /// The node is to be silent from `now_ms` on and have its peer speak. Returns whether it spoke, and
+    /// so has to tell the peer.
+    pub(crate) fn leave(&mut self, now_ms: u64) -> bool {
+        let leaves = self.state == State::Active && !self.in_doubt;
+        if leaves {
+            self.state = State::Leaving;
+            self.leave_until_ms = now_ms + LEAVE_MS;
+        }
+        leaves
+    }
+
+    /// The peer could not be told: the node speaks on.
+    pub(crate) fn stay(&mut self) {
+        if self.state == State::Leaving {
+            self.state = State::Active;
+        }
+    }
+
+    /// The peer does not speak any more, and wants this node to.
+    pub(crate) fn handed_over(&mut self) {
+        self.asked_to_speak = matches!(self.state, State::Standby | State::Probing);
+    }
+
     /// The peer says whether it speaks, and the highest epoch that it knows of. `outranks` decides
     /// between two nodes that speak in the same epoch, and must be false on one of them.
     pub(crate) fn peer_says(&mut self, active: bool, epoch: u64, outranks: bool) -> Action {
         let behind = epoch > self.epoch || (epoch == self.epoch && outranks);
         self.peer_active = active;
         self.epoch = self.epoch.max(epoch);
-        if active && (self.state == State::Probing || (self.state == State::Active && behind)) {
-            let was_active = self.state == State::Active;
+        let has_spoken = matches!(self.state, State::Active | State::Leaving);
+        if active && (self.state == State::Probing || (has_spoken && behind)) {
             self.stand_down();
-            if was_active {
+            if has_spoken {
                 return Action::StandDown;
             }
         }
@@ -191,7 +237,9 @@ impl Ownership {
     /// Returns what is to be done at `now_ms`, and by when to ask again.
     pub(crate) fn poll(&mut self, now_ms: u64, silence: Silence) -> (Action, u64) {
         match self.state {
+            _ if self.asked_to_speak => (self.activate(Cause::Handover), now_ms),
             State::Probing => self.poll_probing(now_ms),
+            State::Leaving => self.poll_leaving(now_ms),
             State::Standby if !self.peer_active => (Action::Wait, u64::MAX),
             State::Standby => self.poll_silence(now_ms, silence, Self::peer_gone),
             State::Active if self.in_doubt => self.poll_doubt(now_ms),
@@ -214,7 +262,17 @@ impl Ownership {
             };
             return (Action::Occupied, self.round.next_ms);
         }
-        (self.activate(false), now_ms)
+        (self.activate(Cause::Vacancy), now_ms)
+    }
+
+    /// A peer that does not say that it speaks may do so all the same.
+    fn poll_leaving(&mut self, now_ms: u64) -> (Action, u64) {
+        if now_ms >= self.leave_until_ms {
+            self.state = State::Active;
+            self.doubt();
+            return (Action::Wait, now_ms);
+        }
+        (Action::Wait, self.leave_until_ms)
     }
 
     fn poll_doubt(&mut self, now_ms: u64) -> (Action, u64) {
@@ -264,7 +322,7 @@ impl Ownership {
 
     fn peer_gone(&mut self, now_ms: u64, silence: Silence) -> Action {
         if !self.round.answered {
-            return self.activate(true);
+            return self.activate(Cause::Takeover);
         }
         self.round = Round {
             next_ms: now_ms + ASK_AGAIN * silence.limit_ms,
@@ -283,18 +341,20 @@ impl Ownership {
         Action::Alone
     }
 
-    fn activate(&mut self, takeover: bool) -> Action {
+    fn activate(&mut self, cause: Cause) -> Action {
         self.state = State::Active;
         self.in_doubt = false;
         self.epoch = self.epoch.saturating_add(1);
         self.round = Round::default();
         self.peer_active = false;
-        self.alone = takeover;
-        Action::Activate { takeover }
+        self.alone = cause == Cause::Takeover;
+        self.asked_to_speak = false;
+        Action::Activate(cause)
     }
 
     fn stand_down(&mut self) {
         self.state = State::Standby;
+        self.asked_to_speak = false;
         self.round = Round::default();
     }
 }
@@ -333,10 +393,7 @@ mod tests {
             assert_eq!(action, Action::Probe);
             now = next;
         }
-        assert_eq!(
-            o.poll(now, NEVER_HEARD).0,
-            Action::Activate { takeover: false }
-        );
+        assert_eq!(o.poll(now, NEVER_HEARD).0, Action::Activate(Cause::Vacancy));
         assert_eq!((o.state(), o.epoch()), (State::Active, 1));
         o
     }
@@ -381,10 +438,7 @@ mod tests {
             assert_eq!(o.poll(now, NEVER_HEARD).0, Action::Probe);
             now += PROBE_MS;
         }
-        assert_eq!(
-            o.poll(now, NEVER_HEARD).0,
-            Action::Activate { takeover: false }
-        );
+        assert_eq!(o.poll(now, NEVER_HEARD).0, Action::Activate(Cause::Vacancy));
     }
 
     #[test]
@@ -402,7 +456,7 @@ mod tests {
         let mut o = standby();
         assert_eq!(
             until_decided(&mut o),
-            (Action::Activate { takeover: true }, LIMIT)
+            (Action::Activate(Cause::Takeover), LIMIT)
         );
         assert_eq!((o.state(), o.epoch()), (State::Active, 2));
         // Once, and not again while the peer stays dead.
@@ -430,7 +484,7 @@ mod tests {
         }
         assert_eq!(
             o.poll(now, silent(now)).0,
-            Action::Activate { takeover: true }
+            Action::Activate(Cause::Takeover)
         );
     }
 
@@ -490,13 +544,55 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_leaves_is_silent_until_its_peer_speaks() {
+        let mut o = active();
+        assert!(o.leave(1000));
+        assert!(!o.leave(1000));
+        assert_eq!(o.state(), State::Leaving);
+        assert_eq!(o.poll(1001, silent(1)), (Action::Wait, 1000 + LEAVE_MS));
+        assert_eq!(o.peer_says(false, 1, true), Action::Wait);
+        assert_eq!(o.peer_says(true, 2, false), Action::StandDown);
+        assert_eq!((o.state(), o.peer_active()), (State::Standby, true));
+    }
+
+    #[test]
+    fn a_node_whose_peer_does_not_speak_asks_and_speaks_again() {
+        let mut o = active();
+        assert!(o.leave(1000));
+        let mut now = 1000 + LEAVE_MS;
+        assert_eq!(o.poll(now, silent(1)), (Action::Wait, now));
+        for _ in 0..PROBES {
+            assert_eq!(o.poll(now, silent(1)).0, Action::Probe);
+            now += PROBE_MS;
+        }
+        assert_eq!(o.poll(now, silent(1)).0, Action::Reassured);
+        assert_eq!((o.state(), o.epoch()), (State::Active, 1));
+        // If it could not even be told, nothing has happened.
+        assert!(o.leave(now));
+        o.stay();
+        assert_eq!(o.state(), State::Active);
+    }
+
+    #[test]
+    fn a_standby_that_is_asked_to_speaks_at_once() {
+        let mut o = standby();
+        o.handed_over();
+        assert_eq!(o.poll(1, silent(1)).0, Action::Activate(Cause::Handover));
+        assert_eq!((o.state(), o.epoch()), (State::Active, 2));
+        // Only a standby can be asked to.
+        o.handed_over();
+        assert_eq!(o.peer_says(true, 3, false), Action::StandDown);
+        assert_eq!(o.poll(2, silent(2)).0, Action::Wait);
+    }
+
+    #[test]
     fn a_claim_that_nobody_asked_for_is_no_answer() {
         let mut o = standby();
         o.poll(1, silent(1));
         o.answered();
         assert_eq!(
             until_decided(&mut o),
-            (Action::Activate { takeover: true }, LIMIT)
+            (Action::Activate(Cause::Takeover), LIMIT)
         );
     }
 

@@ -128,6 +128,8 @@ pub(crate) struct Restoring {
     hold_ms: u64,
     /// How often the handshake was ended.
     attempts: u32,
+    /// Whether the client has said that it does not know of the connection.
+    is_given_up: bool,
 }
 
 impl Restoring {
@@ -143,11 +145,17 @@ impl Restoring {
             moved_ms: now_ms,
             hold_ms,
             attempts: 0,
+            is_given_up: false,
         }
     }
 
     fn has_timestamps(&self) -> bool {
         self.open.flags & open::TIMESTAMPS != 0
+    }
+
+    /// Returns the window that the child offers at least, in bytes.
+    fn first_window(&self) -> u32 {
+        self.open.window.get().min(MAX_FIRST_WINDOW)
     }
 
     /// Returns what the connection request behind the child has to say.
@@ -165,7 +173,7 @@ impl Restoring {
         RequestFields {
             iss: self.open.iss.get(),
             wscale: self.open.service_wscale,
-            window: self.open.window.get().min(MAX_FIRST_WINDOW),
+            window: self.first_window(),
             // CAST: Timestamps wrap.
             tsval: self.open.service_tsval.get().wrapping_add(ticks as u32),
             ..Default::default()
@@ -225,6 +233,8 @@ enum Turn {
     Done,
     /// It cannot be carried on.
     Failed,
+    /// The client does not know of it.
+    Vanished,
 }
 
 /// Gives each connection that is under way its turn, and returns when the next one is due. Process
@@ -254,6 +264,10 @@ pub(crate) fn advance(service: &Service) -> u64 {
             Turn::Done => false,
             Turn::Failed => {
                 fail(service, flow);
+                false
+            }
+            Turn::Vanished => {
+                vanish(service, flow);
                 false
             }
         }
@@ -314,11 +328,33 @@ fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> 
 fn fail(service: &Service, flow: &FlowRef) {
     service.node.stats.connections_failed.inc();
     service.report.failed();
-    service.forget(flow);
+    if let Some(stray) = end(service, flow) {
+        // The child's own reset would not be believed: it is not where the client is. The stack
+        // answers a segment of a connection that it does not know with one that is.
+        let _ = stray.receive(service, &flow.key);
+    }
+}
+
+/// The client does not know of the connection any more, or not yet: it is as if it had never been.
+fn vanish(service: &Service, flow: &FlowRef) {
+    service.node.stats.connections_closed.inc();
+    end(service, flow);
+}
+
+/// Ends the restoration and the child, of which the client does not hear. Returns a segment of the
+/// client, if it was heard.
+fn end(service: &Service, flow: &FlowRef) -> Option<Injection> {
+    let mut stray = None;
+    if let FlowState::Restoring(restoring) = &mut *flow.state.lock() {
+        restoring.machine.end();
+        stray = restoring.stray();
+    }
     if let Some(socket) = service.socket_of(&flow.key) {
-        // If it was closed meanwhile there is nothing to reset.
+        // If it was closed meanwhile that is as good.
         let _ = socket.abort();
     }
+    service.forget(flow);
+    stray
 }
 
 /// What is to be done outside the lock.
@@ -336,6 +372,7 @@ enum Step {
     /// It has come to its end already.
     Over,
     Failed,
+    Vanished,
 }
 
 /// Does what is due for one connection.
@@ -375,6 +412,7 @@ fn turn(service: &Service, flow: &FlowRef) -> Turn {
             Step::Splice(again_ms) if !splice(service, flow) => return Turn::Again(again_ms),
             Step::Splice(_) => return Turn::Done,
             Step::Failed => return Turn::Failed,
+            Step::Vanished => return Turn::Vanished,
         }
     }
 }
@@ -391,6 +429,9 @@ fn step(service: &Service, flow: &FlowRef, now_ms: u64) -> Step {
     let FlowState::Restoring(restoring) = &mut *state else {
         return Step::Over;
     };
+    if restoring.is_given_up {
+        return Step::Vanished;
+    }
     restoring.note_progress(now_ms);
     if now_ms - restoring.moved_ms >= restoring.hold_ms {
         return Step::Failed;
@@ -463,7 +504,7 @@ impl Restoring {
         let (bytes, fin) = self.input.at(offset, room);
         // CAST: Widening.
         let count = bytes.len() as u64 + u64::from(fin);
-        let mut injection = self.injection(self.machine.told(), u16::MAX);
+        let mut injection = self.injection(self.machine.told(), self.machine.told_window());
         if count == 0
             || injection
                 .carry(bytes, fin, self.open.client_mss.get())
@@ -498,6 +539,15 @@ impl Restoring {
         }
     }
 
+    /// Returns a segment of the client that says nothing but where it is, if that is known.
+    fn stray(&self) -> Option<Injection> {
+        let (seq, ack) = self.machine.client_place(self.input.end())?;
+        let timestamps = self
+            .has_timestamps()
+            .then_some((self.client_tsval, self.child_tsval));
+        Some(Injection::ack(seq, ack, 0, timestamps))
+    }
+
     /// Returns an acknowledgement of the client for `ack`.
     fn injection(&self, ack: u64, window: u16) -> Injection {
         let (seq, ack) = self.machine.numbers(ack);
@@ -514,7 +564,8 @@ fn find_child(service: &Service, flow: &FlowRef) -> bool {
         return false;
     }
     if let FlowState::Restoring(restoring) = &mut *flow.state.lock() {
-        restoring.machine.child_found();
+        let window = restoring.first_window();
+        restoring.machine.child_found(window);
         restoring.retry_ms = 0;
     }
     service.report.socket();
@@ -539,6 +590,7 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
         return segment.packet.absorb();
     }
     let held = restoring.input.end();
+    restoring.is_given_up |= restoring.machine.is_given_up_by(&segment.header, held);
     let accepted = restoring.machine.accepts(&segment.header, held);
     let (piece, tell) = restoring
         .machine
@@ -573,7 +625,8 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
         return segment.packet.accept();
     };
     match restoring.machine.phase() {
-        Phase::Done => return segment.packet.accept(),
+        // The end of a child that nobody needs.
+        Phase::Done => return segment.packet.absorb(),
         // A reset because nobody listens, or the request is gone: it is tried again from the start.
         Phase::Embryo | Phase::Handshake => {
             if segment.header.has(flags::RST) {

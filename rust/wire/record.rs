@@ -13,7 +13,7 @@
 //!
 //! ```text
 //! both ways            Hello, Heartbeat, Service
-//! primary -> backup    Open, Data, Close
+//! primary -> backup    Open, Data, Close, Handover
 //! backup -> primary    Confirm
 //! ```
 //!
@@ -175,6 +175,12 @@ bodies! {
         /// All offsets below this one are held; 0 if the connection could not be taken in.
         upto: U64,
     }
+
+    /// The sender does not speak for the service any more; the receiver is to.
+    Handover = 8 {
+        /// Which service.
+        service: Endpoint,
+    }
 }
 
 /// Values of [`Service::role`].
@@ -222,6 +228,8 @@ pub(crate) enum Record<'a> {
     Close(&'a Close),
     /// See [`Confirm`].
     Confirm(&'a Confirm),
+    /// See [`Handover`].
+    Handover(&'a Handover),
 }
 
 /// Returns the header of a record of kind `B` with `payload` bytes behind its body, or [`None`] if
@@ -256,6 +264,7 @@ fn parse(kind: u8, body: &[u8]) -> Result<Record<'_>, WireError> {
         Data::KIND => parse_data(body),
         Close::KIND => whole(body).map(Record::Close),
         Confirm::KIND => whole(body).map(Record::Confirm),
+        Handover::KIND => whole(body).map(Record::Handover),
         _ => Err(WireError::UnknownKind),
     }
 }
@@ -376,7 +385,7 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_is_refused() {
-        for kind in [0, 8, 255] {
+        for kind in [0, 9, 255] {
             let (mut bytes, len) = encode(&Hello::default(), &[]);
             bytes[0] = kind;
             assert_eq!(split_first(&bytes[..len]), Err(WireError::UnknownKind));

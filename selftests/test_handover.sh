@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Handing a service over on purpose: a download, an upload and a connection with one request after
+# another move under load, without a loss or a reset; back again when all that is left is
+# protected; refused, with a reason, when it cannot be.
+#
+# Fails if the nodes wait for a silence, or are both heard, or if a handover that was refused has
+# changed anything.
+
+. "$(dirname "$0")/lib.sh"
+. "$here/topology.sh"
+. "$here/node.sh"
+. "$here/client.sh"
+
+size=$((24 << 20))
+answer=100000
+
+hand_over() {
+	put "$1" services/web/handover 1
+}
+
+# refused NODE: the handover is, and says why; the node's state stays.
+refused() {
+	local state
+	state=$(get "$1" services/web/state)
+	! hand_over "$1" 2>"$work/error" || return
+	grep -q 'resource busy' "$work/error" || {
+		cat "$work/error"
+		return 1
+	}
+	kernel_log | tail -n 8 | grep -F 'handover: "1" refused: ' && reads "$1" services/web/state "$state"
+}
+
+answers() {
+	cat "$work/answers" 2>/dev/null || echo 0
+}
+answers_reach() {
+	[ "$(answers)" -ge "$1" ]
+}
+goes_on() {
+	wait_for 20 answers_reach $(($(answers) + 20))
+}
+
+random_file file "$size"
+random_file answer "$answer"
+cluster_up
+for node in a b; do
+	put "$node" services/web/safe_points request
+done
+check "a standby refuses to hand over" refused b
+check "anything but 1 is refused" fails put a services/web/handover 2
+cut_channel b
+need 20 reads a services/web/protected 0
+check "a node without a peer refuses to hand over" refused a
+mend_channel b
+need 30 reads a services/web/protected 1
+need 30 reads b services/web/takeover_ready 1
+
+capture_start
+nsenter --net=/run/netns/client python3 "$here/programs/keepalive.py" "$service_address" \
+	"$service_port" /answer "$www/answer" "$work" >"$work/keepalive.log" 2>&1 &
+keepalive_pid=$!
+need 60 answers_reach 20
+upload_start file --limit-rate 2M
+upload_pid=$curl_pid
+nsenter --net=/run/netns/client curl --silent --max-time "$max_time" --limit-rate 2M \
+	--output "$work/file" "$url/file" &
+download_pid=$!
+need 60 stored a $((size / 12))
+need 60 has_bytes "$work/file" $((size / 12))
+
+losses=$(get b stats/peer_losses)
+sessions=$(get b stats/sessions)
+check "node a hands over" hand_over a
+check "node a stands by" reads a services/web/state standby
+check "node b is active" reads b services/web/state active
+check "all three connections moved" wait_for 20 reads b stats/connections_restored 3
+check "requests go on" goes_on
+tap_note "moved within $(get b services/web/takeover/last_splice_us) us"
+check "node b did not wait for a silence" reads b stats/peer_losses "$losses"
+check "the channel's session went on" reads b stats/sessions "$sessions"
+check "node b refuses to hand over what is not protected" refused b
+curl_pid=$upload_pid
+curl_wait
+check "the upload ends well" is "$curl_code" 0
+check "every byte is right" cmp "$www/file" "$work/nginx-b/store/file"
+check "the download ends well" wait "$download_pid"
+check "every byte is right" cmp "$www/file" "$work/file"
+
+need 40 reads a services/web/takeover_ready 1
+check "node b hands over" hand_over b
+check "requests go on" goes_on
+check "node a is active" reads a services/web/state active
+need 40 reads b services/web/takeover_ready 1
+check "node a hands over again" hand_over a
+check "requests go on" goes_on
+
+touch "$work/stop"
+check "the client ends well" wait "$keepalive_pid"
+for node in a b; do
+	check "no connection failed on node $node" reads "$node" stats/connections_failed 0
+done
+capture_stop
+check "the capture is whole" capture_is_whole
+check "the client saw nothing of it" wire_is_clean --takeovers 3
+tell_wire
+finish
