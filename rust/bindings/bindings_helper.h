@@ -25,6 +25,7 @@
 #include <linux/sysfs.h>
 #include <linux/tcp.h>
 #include <net/arp.h>
+#include <net/genetlink.h>
 #include <net/inet_hashtables.h>
 #include <net/net_namespace.h>
 #include <net/tcp.h>

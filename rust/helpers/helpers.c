@@ -8,6 +8,7 @@
 
 #include "tcpfo.h"
 
+#include "genetlink.c"
 #include "inet6.c"
 #include "kthread.c"
 #include "net_namespace.c"

@@ -2,6 +2,7 @@
 
 //! Networking.
 
+pub(crate) mod genetlink;
 pub(crate) mod namespace;
 pub(crate) mod neighbour;
 pub(crate) mod netdevice;
