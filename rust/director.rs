@@ -4,6 +4,7 @@
 //! services from state to state, carries takeovers on, and sweeps out what has ended.
 
 use crate::{
+    events,
     kapi::{
         kthread::{
             Run,
@@ -136,10 +137,15 @@ impl Run for Director {
             for service in &services {
                 next = next.min(takeover::advance(service));
             }
+            events::look_at_peer(&this.node);
+            for service in &services {
+                events::look_at_service(service);
+            }
             if now >= next_sweep {
                 for service in &services {
                     service.sweep();
                 }
+                events::look_at_limits(&this.node);
                 next_sweep = now + SWEEP_MS;
             }
             this.node.desk.wait(next.saturating_sub(time::now_ms()));

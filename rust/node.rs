@@ -11,6 +11,12 @@ use crate::{
     backup::Confirmations,
     channel::Channel,
     director::Desk,
+    events::{
+        self,
+        Events,
+        PeerTold,
+        Reached, //
+    },
     kapi::{
         net::namespace::Net,
         random,
@@ -49,6 +55,8 @@ pub(crate) struct Limits {
     pub(crate) max_log_bytes: Atomic<u64>,
     /// Bytes of one replica.
     pub(crate) max_log_bytes_per_connection: Atomic<u64>,
+    /// How often they were reached.
+    pub(crate) reached: Reached,
 }
 
 impl Limits {
@@ -57,6 +65,7 @@ impl Limits {
             max_connections: Atomic::new(65536),
             max_log_bytes: Atomic::new(1 << 30),
             max_log_bytes_per_connection: Atomic::new(256 << 20),
+            reached: Reached::new(),
         }
     }
 
@@ -77,6 +86,12 @@ pub(crate) struct Node {
     pub(crate) stats: Stats,
     /// The limits.
     pub(crate) limits: Limits,
+    /// The events.
+    #[pin]
+    pub(crate) events: Events,
+    /// What listeners know of the peer.
+    #[pin]
+    pub(crate) told: Mutex<PeerTold>,
     /// The channel to the peer.
     #[pin]
     pub(crate) channel: Channel,
@@ -108,6 +123,8 @@ impl Node {
                 id: random::random_u64(),
                 stats: Stats::new(),
                 limits: Limits::new(),
+                events <- Events::new(*net),
+                told <- new_mutex!(PeerTold::new(), "Node::told"),
                 channel <- Channel::new(),
                 desk <- Desk::new(),
                 services <- new_mutex!(KVec::new(), "Node::services"),
@@ -170,6 +187,7 @@ impl Node {
         self.stats.sessions.inc();
         pr_info!("channel up\n");
         self.each_service(|service| service.session_changed());
+        self.tell();
     }
 
     /// The peer has been silent for too long: nothing waits for it until it is heard again.
@@ -178,6 +196,7 @@ impl Node {
             let silence = self.channel.silence_us().unwrap_or(0);
             self.stats.peer_losses.inc();
             pr_info!("peer silent for {} ms\n", silence / 1000);
+            self.tell();
         }
     }
 
@@ -192,7 +211,14 @@ impl Node {
     /// here on, so what is held of its connections is stale.
     pub(crate) fn session_ended(&self) {
         self.each_service(|service| service.session_changed());
+        self.tell();
         self.desk.ring();
+    }
+
+    /// Tells listeners what is new, before it can be undone. May sleep.
+    fn tell(&self) {
+        events::look_at_peer(self);
+        self.each_service(|service| events::look_at_service(service));
     }
 
     /// Takes in a record of the session.

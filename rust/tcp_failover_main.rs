@@ -28,6 +28,7 @@ mod takeover;
 
 mod control;
 mod director;
+mod events;
 mod node;
 mod stats;
 
@@ -42,6 +43,9 @@ module! {
 /// The module: all its state hangs from the net namespaces.
 struct TcpFailover {
     _namespaces: kapi::net::namespace::Registration<control::Namespace>,
+    /// Outlives the namespaces, whose ends are told of; its own end tells listeners that this was
+    /// all.
+    _events: kernel::net::netlink::Registration,
     /// Dropped last: what was in the tables goes after a grace period, with code of the module.
     _grace: Grace,
 }
@@ -58,8 +62,10 @@ impl Drop for Grace {
 impl kernel::Module for TcpFailover {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let root = control::Root::new()?;
+        let events = events::register()?;
         Ok(Self {
             _namespaces: kapi::net::namespace::Registration::new(root)?,
+            _events: events,
             _grace: Grace,
         })
     }

@@ -51,7 +51,10 @@ impl Input {
         let room = own
             .saturating_sub(before)
             .min(all.saturating_sub(self.node.replica_bytes.load(Relaxed)));
-        self.stream.add(offset, bytes, fin, room)?;
+        let for_all = room < own.saturating_sub(before);
+        self.stream
+            .add(offset, bytes, fin, room)
+            .inspect_err(|e| limits.reached.note_refused(*e, for_all))?;
         // What the piece has replaced may have been more.
         let change = self.stream.size().wrapping_sub(before);
         self.node.replica_bytes.add(change, Relaxed);

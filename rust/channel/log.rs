@@ -7,6 +7,7 @@
 //! they gather. The log is bounded; whoever finds it full has to do without.
 
 use crate::{
+    events::Hits,
     kapi::{
         net::{
             skbuff::SkBuff,
@@ -67,6 +68,8 @@ pub(crate) struct Log {
     /// Notified when the first record comes into an empty log, or it is opened or closed.
     #[pin]
     changed: CondVar,
+    /// How often there was no room.
+    pub(crate) full: Hits,
 }
 
 struct Inner {
@@ -110,6 +113,7 @@ impl Log {
                 "Log::inner"
             ),
             changed <- new_condvar!("Log::changed"),
+            full: Hits::new(),
         })
     }
 
@@ -157,7 +161,13 @@ impl Log {
         let len = header.len() + size_of::<B>() + payload_len;
         let mut inner = self.inner.lock();
         let was_empty = inner.records == 0;
-        let frame = inner.frame_with_room(len, payload.is_some())?;
+        let frame = inner
+            .frame_with_room(len, payload.is_some())
+            .inspect_err(|e| {
+                if *e == ENOBUFS {
+                    self.full.note();
+                }
+            })?;
         let before = frame.len();
         let whole = frame
             .extend_from_slice(&header, GFP_ATOMIC)

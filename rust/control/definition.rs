@@ -7,6 +7,7 @@ use super::parse::{
     refuse, //
 };
 use crate::{
+    events,
     kapi::{
         kobject::Attribute,
         net::netdevice, //
@@ -185,6 +186,7 @@ impl Running {
         node.remove_service(&self.service);
         drop(self.hooks);
         self.service.stop();
+        events::service_off(&self.service);
         node.desk.ring();
     }
 }

@@ -13,6 +13,7 @@ mod services;
 
 use crate::{
     director::Director,
+    events,
     kapi::{
         kobject::{
             Directory,
@@ -67,6 +68,7 @@ impl Drop for Quiet {
 /// The directories below `net/`, each before the one it is in.
 struct Files {
     _channel: Pin<KBox<Directory<Node>>>,
+    _events: Pin<KBox<Directory<Node>>>,
     _limits: Pin<KBox<Directory<Node>>>,
     _stats: Pin<KBox<Directory<Node>>>,
     services: Arc<Services>,
@@ -86,6 +88,7 @@ impl Files {
         let below =
             |name, attributes| Directory::new(Parent::Below(&*top), name, node.clone(), attributes);
         let channel = below(c"channel", channel::ATTRIBUTES)?;
+        let events = below(c"events", events::ATTRIBUTES)?;
         let limits = below(c"limits", limits::ATTRIBUTES)?;
         let stats = below(c"stats", stats::ATTRIBUTES)?;
         let directory = Directory::new(
@@ -96,6 +99,7 @@ impl Files {
         )?;
         Ok(Self {
             _channel: channel,
+            _events: events,
             _limits: limits,
             _stats: stats,
             services: services.clone(),

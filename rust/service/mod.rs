@@ -7,6 +7,7 @@ pub(crate) mod ownership;
 
 use crate::{
     backup::Replica,
+    events,
     flow::watch::Watch,
     kapi::{
         net::{
@@ -53,6 +54,7 @@ use core::{
 };
 use kernel::{
     new_condvar,
+    new_mutex,
     prelude::*,
     str::CString,
     sync::{
@@ -64,7 +66,8 @@ use kernel::{
         },
         Arc,
         CondVar,
-        CondVarTimeoutResult, //
+        CondVarTimeoutResult,
+        Mutex, //
     },
     time::msecs_to_jiffies, //
 };
@@ -165,6 +168,9 @@ pub(crate) struct Service {
     left: CondVar,
     /// When the peer has asked this node to speak, on the monotonic clock in microseconds.
     asked_us: Atomic<u64>,
+    /// What listeners know of it.
+    #[pin]
+    pub(crate) told: Mutex<events::ServiceTold>,
     /// The announcements that have been made, and when the next one is due. The director's.
     announced: Atomic<u32>,
     announce_at_ms: Atomic<u64>,
@@ -245,6 +251,7 @@ impl Service {
                 left <- new_condvar!("Service::left"),
                 asked_us: Atomic::new(0),
                 tuning: definition.tuning,
+                told <- new_mutex!(events::ServiceTold::new(), "Service::told"),
                 announced: Atomic::new(ANNOUNCEMENTS.len() as u32),
                 announce_at_ms: Atomic::new(u64::MAX),
                 sweeps: Atomic::new(0),
@@ -504,11 +511,13 @@ impl Service {
                 self.report.begin(self.node.channel.heard_us());
                 self.node.stats.takeovers.inc();
                 self.node.peer_silent();
+                events::takeover_began(self);
             }
             Cause::Handover => {
                 pr_info!("{}: the peer hands over\n", &*self.name);
                 self.report.begin(self.asked_us.load(Relaxed));
                 self.node.stats.handovers.inc();
+                events::takeover_began(self);
             }
         }
         let takeover = cause != Cause::Vacancy;
@@ -598,6 +607,7 @@ impl Service {
         self.node.stats.stand_downs.inc();
         pr_warn!("{}: standing down: {}\n", &*self.name, why);
         takeover::abandon(self);
+        events::stood_down(self, why);
         self.end_sockets();
         self.forget_all();
     }
@@ -646,6 +656,7 @@ impl Service {
         }
         let limit = self.node.limits.max_connections.load(Relaxed);
         if self.node.connections.load(Relaxed) >= limit {
+            self.node.limits.reached.connections.note();
             return Err(ENOBUFS);
         }
         let unprotected = matches!(state, FlowState::Unprotected(_));

@@ -3,6 +3,7 @@
 //! How the last takeover went: when, since the peer was last heard, and with what outcome.
 
 use crate::{
+    events::Totals,
     kapi::{
         kobject::Attribute,
         time, //
@@ -123,6 +124,17 @@ impl Report {
                 .saturating_sub(self.address_us.load(Relaxed))
                 / 1000,
         );
+    }
+
+    /// Returns what has become of the takeover, and how long it has taken until now.
+    pub(crate) fn totals(&self) -> Totals {
+        let taken = self.address_us.load(Relaxed);
+        Totals {
+            restored: self.restored.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            bytes_absorbed: self.bytes_absorbed.load(Relaxed),
+            duration_ms: self.since_heard().saturating_sub(taken) / 1000,
+        }
     }
 
     fn stamp(&self, at: &Atomic<u64>) {

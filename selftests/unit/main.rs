@@ -7,6 +7,12 @@
 //! properties checked with random input.
 
 #[allow(dead_code)]
+#[path = "../../rust/events"]
+mod events {
+    mod changes;
+    mod event;
+}
+#[allow(dead_code)]
 #[path = "../../rust/flow/mod.rs"]
 mod flow;
 #[allow(dead_code)]
