@@ -55,6 +55,8 @@ pub(crate) enum State {
     Probing = 2,
     /// It speaks.
     Active = 3,
+    /// It is silent, and waits for its peer to speak.
+    Leaving = 4,
 }
 
 /// What has become of a takeover.

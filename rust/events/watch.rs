@@ -86,6 +86,7 @@ fn tell(service: &Service, running: Running, reason: Option<&str>) {
         (Running::Yes, ownership::State::Standby) => State::Standby,
         (Running::Yes, ownership::State::Probing) => State::Probing,
         (Running::Yes, ownership::State::Active) => State::Active,
+        (Running::Yes, ownership::State::Leaving) => State::Leaving,
     };
     // It is about to speak; until then its takeover, if it is one, does not look as if it went on.
     if state == State::Active && !service.speaks() {

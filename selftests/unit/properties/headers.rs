@@ -106,7 +106,10 @@ fn a_changed_segment_is_a_segment_or_none() {
 #[test]
 fn an_ip_header_comes_back() {
     holds(
-        (any::<([[u8; 4]; 2], [[u8; 16]; 2], bool)>(), 0..70_000_usize),
+        (
+            any::<([[u8; 4]; 2], [[u8; 16]; 2], bool)>(),
+            0..70_000_usize,
+        ),
         |((v4, v6, is_v6), payload)| {
             let ([source, dest], most) = if is_v6 {
                 (v6.map(Addr::from_v6), 65535)
