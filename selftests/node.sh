@@ -65,8 +65,8 @@ service_up() {
 # nginx_up NODE: an unmodified nginx with files of its own, but for the ones it serves. Port 81 is
 # the same server, unprotected.
 nginx_up() {
-	local dir=$work/nginx-$1 any= only=
-	[ "$family" = 4 ] || any=[::]:
+	local dir=$work/nginx-$1 any='' only=''
+	[ "$family" = 4 ] || any='[::]:'
 	[ "$family" != dual ] || only=ipv6only=off
 	mkdir -p "$dir/store"
 	cat >"$dir/conf" <<-END
