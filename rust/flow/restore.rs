@@ -271,10 +271,13 @@ impl Restore {
         Some(self.tell_again(&client))
     }
 
-    /// Returns what the child was told last, with a window that ends where the client's does. While
-    /// the child is behind, that is a wide one.
+    /// Returns what the child was told last, with a window that ends where the client's does, or up
+    /// to a unit behind: the child has to come as far as the client is. While it is far behind, that
+    /// is a wide window.
     fn tell_again(&self, client: &Tell) -> Tell {
-        let window = self.client_edge(client).saturating_sub(self.told) >> self.client_wscale;
+        let unit_less_one = (1 << self.client_wscale) - 1;
+        let window = self.client_edge(client).saturating_sub(self.told) + unit_less_one;
+        let window = window >> self.client_wscale;
         Tell {
             ack: self.told,
             window: u16::try_from(window).unwrap_or(u16::MAX),
@@ -557,7 +560,7 @@ mod tests {
                 Some(Tell {
                     ack: 3001,
                     // As far as the client's window reaches.
-                    window: 45
+                    window: 46
                 })
             )
         );
@@ -594,7 +597,7 @@ mod tests {
         assert_eq!(m.told_window(), 10);
         let mut closed = probing();
         closed.hear_client(&client(1, 5001, 0), 0, 1);
-        assert_eq!(closed.told_window(), 5000 >> 7);
+        assert_eq!(closed.told_window(), (5000 >> 7) + 1);
         assert_eq!(closed.hear_child(&child(1, 1), 5000, 1).0, Child::Absorb);
         assert_eq!((closed.told(), closed.told_window()), (5001, 0));
     }
@@ -645,7 +648,7 @@ mod tests {
         m.hear_client(&client(1, 5001, 30), 0, 1);
         let told = Some(Tell {
             ack: 101,
-            window: 68,
+            window: 69,
         });
         assert_eq!(m.hear_child(&child(1, 1), 100, 1), (Child::Absorb, told));
         assert_eq!(m.hear_child(&child(1, 1), 100, 1), (Child::Absorb, told));
