@@ -14,7 +14,7 @@ kernel_cc = $(shell sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*gcc[^ ]*\) .*/\1/p
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build \
 	$(if $(LLVM)$(filter command line environment,$(origin CC)),,$(addprefix CC=,$(kernel_cc)))
 
-.PHONY: module sandbox shell demo test check clean help rust-analyzer
+.PHONY: module sandbox shell demo test test-slow check clean help rust-analyzer
 
 ifeq ($(KDIR),)
 module:
@@ -44,6 +44,9 @@ demo: module build/wirecheck
 test: module build/wirecheck
 	@selftests/test.sh
 
+test-slow: module build/wirecheck
+	@selftests/test.sh slow lockdep
+
 check:
 	@scripts/check
 
@@ -58,7 +61,8 @@ help:
 	@echo 'make KDIR=TREE     the same for a prepared kernel tree of your own, without the sandbox'
 	@echo 'make sandbox       only set the sandbox up (KVER=7.3.4 picks a kernel)'
 	@echo 'make demo          a download survives the death of its server (DEMO=upload, DEMO=many)'
-	@echo 'make test          all tests'
+	@echo 'make test          the tests'
+	@echo 'make test-slow     those that take long: many kinds of connections, networks and hosts'
 	@echo 'make check         formatting, lints, layers, shell scripts, documents'
 	@echo 'make shell         a guest with the module loaded, to look around; exit powers it off'
 	@echo 'make rust-analyzer rust-project.json for an editor'

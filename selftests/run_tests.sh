@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# run_tests.sh [NAME...]: runs tests (test_NAME.sh, all when none is named) one after another, each
-# in a process and namespaces of its own, and prints one TAP stream. For a guest: it loads the module
-# and makes network namespaces.
+# run_tests.sh [NAME...]: runs tests (test_NAME.sh) one after another, each in a process and
+# namespaces of its own, and prints one TAP stream. When none is named: all but the slow ones, which
+# are what `slow` names. For a guest: it loads the module and makes network namespaces.
 #
 # A test that crashes, hangs, or ends without having checked anything has failed. Exits 1 if
 # anything did; the closing line is `N passed, N failed`.
@@ -41,11 +41,17 @@ run() {
 	tap_note "test_$name.sh took $((SECONDS - started)) s"
 }
 
+# Many connections, networks, listeners or hosts: a minute or more each.
+slow=(bad_network hosts listeners options services states windows)
+
 names=("$@")
-if [ "${#names[@]}" -eq 0 ]; then
+if [ "$*" = slow ]; then
+	names=("${slow[@]}")
+elif [ "${#names[@]}" -eq 0 ]; then
 	for test in "$here"/test_*.sh; do
 		test=${test##*/test_}
-		names+=("${test%.sh}")
+		test=${test%.sh}
+		[[ " ${slow[*]} " == *" $test "* ]] || names+=("$test")
 	done
 fi
 printf 'TAP version 13\n'

@@ -17,12 +17,13 @@ out=${TCPFO_OUT:-$top/build/out}
 mkdir -p "$out"
 
 sandbox=$top/scripts/in-sandbox
+# slow are the namespaces' tests that take long: also only when it is named.
 # lockdep runs transfers under a kernel that watches its locks: slow, so only when it is named.
 parts=(unit wirecheck namespaces crash kunit)
 
 # How many seconds each may take.
 declare -A seconds=([unit]=300 [wirecheck]=120 [namespaces]=1800 [crash]=300 [kunit]=1800
-	[lockdep]=900)
+	[slow]=2400 [lockdep]=900)
 
 # part NAME: its command.
 part() {
@@ -31,6 +32,10 @@ part() {
 	namespaces)
 		"$top/scripts/guest" --name namespaces \
 			"${SEED:+SEED=$SEED }/src/selftests/run_tests.sh"
+		;;
+	slow)
+		"$top/scripts/guest" --name slow \
+			"TCPFO_TIMEOUT=400 ${SEED:+SEED=$SEED }/src/selftests/run_tests.sh slow"
 		;;
 	crash) "$sandbox" python3 selftests/crash/crash.py ;;
 	lockdep)

@@ -224,7 +224,10 @@ impl Connection {
             self.compare(from, acked, segment.payload, breach);
         }
         if matches!(standing, Standing::Speaks | Standing::Newcomer) {
-            self.continue_from(seen, ack, limits, breach);
+            // What lies before the client's place as a whole is dropped by it, and so offers nothing
+            // (RFC 9293, section 3.10.7.4).
+            let offers = syn || from >= acked || end > acked;
+            self.continue_from(seen, ack, offers, limits, breach);
         }
         if standing == Standing::Speaks && !probe && !syn {
             self.progress(seen, from, end, breach);
@@ -293,6 +296,7 @@ impl Connection {
         &mut self,
         seen: Seen<'_>,
         ack: Option<i64>,
+        offers: bool,
         limits: &Limits,
         breach: &mut dyn FnMut(Kind, String),
     ) {
@@ -303,7 +307,7 @@ impl Connection {
         };
         if let Some(ack) = ack {
             self.continuity.acknowledged(ack, place, breach);
-            if let Some(scale) = self.scale(seen.segment.flags) {
+            if let Some(scale) = self.scale(seen.segment.flags).filter(|_| offers) {
                 let edge = ack + (i64::from(seen.segment.window) << scale);
                 self.continuity.offered(edge, 1 << scale, place, breach);
             }

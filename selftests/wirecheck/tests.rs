@@ -429,6 +429,19 @@ fn a_window_taken_back_is_found() {
 }
 
 #[test]
+fn a_question_from_before_the_clients_place_offers_no_window() {
+    let kinds = found(ANY, &|capture, now, at| {
+        if now == After {
+            capture.after_us(10_000).tcp(Tcp {
+                window: 2000,
+                ..tcp(B, at - 1, ASKED, b"")
+            });
+        }
+    });
+    assert_eq!(kinds, []);
+}
+
+#[test]
 fn a_timestamp_that_goes_back_is_found() {
     let kinds = found(ANY, &|capture, now, at| {
         if now == After {
