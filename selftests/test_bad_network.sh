@@ -19,7 +19,7 @@
 . "$here/node.sh"
 . "$here/client.sh"
 
-size=$((5 << 19))
+size=$((6 << 20))
 small_mtu=1400
 ethernet_header=14
 

@@ -410,6 +410,16 @@ impl Restore {
         (self.phase == Phase::CatchUp && room > 0).then_some((self.fed, room))
     }
 
+    /// Returns whether nothing goes on because the server does not read: the child has taken all that
+    /// it has room for. That may last, as it may on any connection; `held` is the end of the input
+    /// that is held.
+    pub(crate) fn waits_for_server(&self, held: u64) -> bool {
+        self.phase == Phase::CatchUp
+            && self.taken == self.fed
+            && self.edge <= self.fed
+            && self.fed < held
+    }
+
     /// Returns whether the client waits for an acknowledgement, which the child has to be made to
     /// send if it has no other reason to.
     pub(crate) fn owes_acknowledgement(&self) -> bool {
@@ -600,6 +610,23 @@ mod tests {
         assert_eq!(closed.told_window(), (5000 >> 7) + 1);
         assert_eq!(closed.hear_child(&child(1, 1), 5000, 1).0, Child::Absorb);
         assert_eq!((closed.told(), closed.told_window()), (5001, 0));
+    }
+
+    #[test]
+    fn a_server_that_does_not_read_may_take_its_time() {
+        let mut m = machine();
+        m.hear_client(&client(101, 1, 30), 0, 101);
+        m.syn_ack_seen();
+        m.child_found(50);
+        assert!(!m.waits_for_server(101));
+        m.feed(50);
+        assert!(!m.waits_for_server(101));
+        let mut closed = child(1, 51);
+        closed.window = 0;
+        m.hear_child(&closed, 0, 101);
+        assert!(m.waits_for_server(101));
+        m.hear_child(&child(1, 51), 0, 101);
+        assert!(!m.waits_for_server(101));
     }
 
     #[test]

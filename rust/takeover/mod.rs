@@ -121,7 +121,7 @@ pub(crate) struct Restoring {
     child_tsval: u32,
     /// When to try again, on the monotonic clock in milliseconds.
     retry_ms: u64,
-    /// The machine's progress, and when it was last seen to change.
+    /// The machine's progress, and when it was last seen to change, or to wait for the server.
     progress: u64,
     moved_ms: u64,
     /// How long it may stand still, in milliseconds.
@@ -455,7 +455,8 @@ fn begin(service: &Service, state: &mut FlowState, now_ms: u64) -> Result {
 impl Restoring {
     fn note_progress(&mut self, now_ms: u64) {
         let progress = self.machine.progress();
-        if progress != self.progress {
+        let waits = self.machine.waits_for_server(self.input.end());
+        if progress != self.progress || waits {
             self.progress = progress;
             self.moved_ms = now_ms;
         }

@@ -280,7 +280,10 @@ impl Connection {
                 format!("{} resets the connection after another took over", seen.mac),
             );
         }
-        if !self.reset_by_client {
+        // What comes late for a connection that both have ended earns a reset anywhere.
+        let is_over =
+            self.input.fin.is_some() && self.output.as_ref().is_some_and(|o| o.fin.is_some());
+        if !self.reset_by_client && !is_over {
             breach(
                 Kind::Reset,
                 format!(
