@@ -280,9 +280,12 @@ impl Connection {
                 format!("{} resets the connection after another took over", seen.mac),
             );
         }
-        // What comes late for a connection that both have ended earns a reset anywhere.
-        let is_over =
-            self.input.fin.is_some() && self.output.as_ref().is_some_and(|o| o.fin.is_some());
+        // What comes late for a connection that both have ended, and know it, earns a reset anywhere.
+        let heard = self
+            .input
+            .fin
+            .is_some_and(|fin| self.continuity.ack() > Some(fin));
+        let is_over = heard && self.output.as_ref().is_some_and(Stream::is_over);
         if !self.reset_by_client && !is_over {
             breach(
                 Kind::Reset,

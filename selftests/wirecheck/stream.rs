@@ -44,6 +44,11 @@ impl Stream {
         new
     }
 
+    /// Whether it has ended, and the other side knows.
+    pub(crate) fn is_over(&self) -> bool {
+        self.fin.is_some_and(|fin| self.acked > fin)
+    }
+
     /// The other side acknowledged everything before `position`; returns how much of it is new.
     pub(crate) fn acknowledged(&mut self, position: i64) -> i64 {
         let new = (position - self.acked).max(0);
