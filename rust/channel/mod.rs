@@ -104,6 +104,8 @@ pub(crate) struct Channel {
     /// it then, but what it has not heard of yet is still on its way to it.
     degraded: Atomic<u32>,
     heard_us: Atomic<u64>,
+    /// The silence before that.
+    gap_us: Atomic<u64>,
     /// How often a heartbeat is sent, in milliseconds.
     pub(crate) heartbeat_ms: Atomic<u32>,
     peer_timeout_ms: Atomic<u32>,
@@ -140,6 +142,7 @@ impl Channel {
             failed: Atomic::new(0),
             degraded: Atomic::new(0),
             heard_us: Atomic::new(0),
+            gap_us: Atomic::new(0),
             heartbeat_ms: Atomic::new(HEARTBEAT_MS),
             peer_timeout_ms: Atomic::new(PEER_TIMEOUT_MS),
         })
@@ -243,6 +246,11 @@ impl Channel {
         self.heard_us.load(Relaxed)
     }
 
+    /// Returns the silence, in microseconds, before what was heard last.
+    pub(crate) fn gap_us(&self) -> u64 {
+        self.gap_us.load(Relaxed)
+    }
+
     /// Returns whether a session exists only because nobody has noticed yet that the peer has been
     /// silent for too long, as after this node was paused. Callable from any context.
     pub(crate) fn has_lapsed(&self) -> bool {
@@ -320,6 +328,7 @@ impl Channel {
     /// Takes note that the peer was heard. If that comes so late that it may have taken over, without
     /// this node having noticed the silence, the node has to be in doubt before.
     fn heard(&self) {
+        self.gap_us.store(self.silence_us().unwrap_or(0), Relaxed);
         self.heard_us.store(time::now_us(), Release);
         if self.degraded.load(Relaxed) != 0 {
             self.degraded.store(0, Release);

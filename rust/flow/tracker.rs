@@ -88,6 +88,9 @@ pub(crate) enum Release {
 /// the window itself: the window may as much as double before the next record.
 const EDGE_SLACK: u64 = 256 << 10;
 
+/// How far the service may come without a safe point, in bytes: half of all sequence numbers, and a
+/// large window less.
+const REACH: u64 = (1 << 31) - (1 << 30) / 2;
 /// What is no answer yet, however often the client goes on after it, in bytes: "HTTP/1.1 100
 /// Continue" and two ends of lines.
 pub(crate) const NO_ANSWER: u64 = 25;
@@ -184,6 +187,12 @@ impl Tracker {
             wanted: 1,
             ..Self::new(irs, iss, wscale, window)
         }
+    }
+
+    /// Returns whether the service has sent so much that an acknowledgement does not say any more where
+    /// its client is, as sequence numbers wrap and the backup knows nothing of the service's place.
+    pub(crate) fn is_out_of_reach(&self) -> bool {
+        self.service_next >= REACH
     }
 
     /// Returns whether a segment of the client with a payload may be the next request, and the log
@@ -283,7 +292,7 @@ impl Tracker {
     ) -> Outbound {
         let before = *self;
         let verdict = self.hold_back(header, len, has_sack);
-        if verdict == Outbound::Pass {
+        if verdict == Outbound::Pass || !self.waits_for_backup() {
             return verdict;
         }
         let since = *self.waits_since.get_or_insert(now);
@@ -293,6 +302,15 @@ impl Tracker {
         *self = before;
         self.outbound_unprotected(header, len);
         Outbound::GiveUp
+    }
+
+    /// Returns whether the backup has not confirmed all that it was told.
+    fn waits_for_backup(&mut self) -> bool {
+        let waits = self.reached.max(self.told_with) > self.confirmed;
+        if !waits {
+            self.waits_since = None;
+        }
+        waits
     }
 
     fn hold_back(&mut self, header: &Header, len: usize, has_sack: bool) -> Outbound {
@@ -357,6 +375,7 @@ impl Tracker {
     /// Looks at a segment of the service that leaves as it is because nothing protects the
     /// connection at the moment.
     pub(crate) fn outbound_unprotected(&mut self, header: &Header, len: usize) {
+        self.waits_since = None;
         self.note_sent(header, len);
         if let Some(ack) = self.acknowledged(header) {
             let edge = ack + (u64::from(header.window) << self.wscale);
@@ -764,6 +783,32 @@ mod tests {
         t.confirm(501).unwrap();
         assert_eq!(at(&mut t, 1102), Outbound::GiveUp);
         assert!(!t.holds_back());
+    }
+
+    #[test]
+    fn a_long_stream_is_out_of_reach() {
+        let mut t = open();
+        assert!(!t.is_out_of_reach());
+        let mut sent = 1;
+        while sent < REACH {
+            let segment = Header {
+                seq: ISS.at(sent),
+                ..from_service(1, 500)
+            };
+            t.outbound(&segment, 1 << 20, false, NOW);
+            sent += 1 << 20;
+        }
+        assert!(t.is_out_of_reach());
+    }
+
+    #[test]
+    fn a_window_that_the_backup_does_not_know_of_is_no_reason_to_give_up() {
+        let mut t = open();
+        let wide = from_service(1, 65535);
+        for now in [1000, 5000] {
+            let verdict = t.outbound(&wide, 10, false, (now, 50));
+            assert!(matches!(verdict, Outbound::Clamp { .. }));
+        }
     }
 
     #[test]

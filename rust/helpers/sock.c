@@ -39,22 +39,25 @@ void tcpfo_helper_sock_set_timeouts(struct socket *sock, unsigned int receive, u
  * tcpfo_helper_bh_lock_sock - lock a full socket for a moment, unless a process has locked it
  * @sk: a full socket
  *
- * Context: softirq, or bottom halves disabled.
+ * Context: any but hard interrupts. Hooks behind NFQUEUE run with bottom halves enabled.
  *
  * Return: whether it is locked; then tcpfo_helper_bh_unlock_sock() has to follow
  */
 bool tcpfo_helper_bh_lock_sock(struct sock *sk)
 {
+	local_bh_disable();
 	bh_lock_sock(sk);
 	if (!sock_owned_by_user(sk))
 		return true;
 	bh_unlock_sock(sk);
+	local_bh_enable();
 	return false;
 }
 
 void tcpfo_helper_bh_unlock_sock(struct sock *sk)
 {
 	bh_unlock_sock(sk);
+	local_bh_enable();
 }
 
 static bool tcpfo_is_plain(const struct sock *sk)
@@ -90,14 +93,16 @@ bool tcpfo_helper_tcp_at_rest(const struct sock *sk, u32 seq, u32 ack, struct tc
 	const struct tcp_sock *tp = tcp_sk(sk);
 
 	if (sk->sk_state != TCP_ESTABLISHED || tp->rcv_nxt != seq || tp->copied_seq != seq ||
-	    tp->snd_nxt != ack || tp->write_seq != ack || !tcpfo_is_plain(sk))
+	    tp->snd_nxt != ack || tp->write_seq != ack ||
+	    !RB_EMPTY_ROOT(&tp->out_of_order_queue) || !tcpfo_is_plain(sk))
 		return false;
 	*out = (struct tcpfo_request) {
 		.iss = ack - 1,
 		.irs = seq - 1,
 		.window = tcp_receive_window(tp),
 		.ts_off = tp->tsoffset,
-		.tsval = tcp_time_stamp_ts(tp) + tp->tsoffset,
+		/* Of now: tcp_time_stamp_ts() is of when the socket was last looked at. */
+		.tsval = tcp_clock_ts(tp->tcp_usec_ts) + tp->tsoffset,
 		.client_tsval = tp->rx_opt.ts_recent,
 		.client_mss = tp->rx_opt.mss_clamp,
 		.client_wscale = tp->rx_opt.snd_wscale,

@@ -75,6 +75,7 @@ enum Reason {
     Refused,
     Late,
     Urgent,
+    Long,
 }
 
 impl Reason {
@@ -90,6 +91,7 @@ impl Reason {
             Self::Refused => &stats.unprotected_refused,
             Self::Late => &stats.unprotected_late,
             Self::Urgent => &stats.unprotected_urgent,
+            Self::Long => &stats.unprotected_long,
         }
         .inc();
     }
@@ -187,9 +189,11 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     let mut state = flow.state.lock();
     let opened = open_record(&key, &request);
     if service.node.channel.log.append(&opened, None).is_err() {
-        *state = FlowState::Unprotected(Watch::default());
+        if matches!(&*state, FlowState::Tracked(_)) {
+            *state = FlowState::Unprotected(Watch::default());
+            end_protection(service, Reason::Log);
+        }
         drop(state);
-        end_protection(service, Reason::Log);
         return segment.packet.accept();
     }
     service.node.stats.connections_protected.inc();
@@ -335,8 +339,13 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
     let verdict = tracked
         .tracker
         .outbound(&segment.header, segment.len, has_sack, now);
-    if verdict == Outbound::GiveUp {
-        let leftover = give_up(service, &flow.key, &mut state, Reason::Late);
+    let reason = match verdict {
+        Outbound::GiveUp => Some(Reason::Late),
+        Outbound::Pass if tracked.tracker.is_out_of_reach() => Some(Reason::Long),
+        _ => None,
+    };
+    if let Some(reason) = reason {
+        let leftover = give_up(service, &flow.key, &mut state, reason);
         drop(state);
         // What was kept is older than this segment, and says less.
         drop(leftover);
@@ -433,7 +442,9 @@ impl Leftover {
     /// Sends what may be sent from within a hook. The owed acknowledgement goes with whatever the
     /// socket sends next, and at the latest when the client asks for it by sending again.
     fn send(self, service: &Service) {
-        if let Some(kept) = self.kept {
+        // It is past the hooks, which would not let it leave from a node that is silent.
+        let may_speak = service.speaks() && !service.is_muted();
+        if let Some(kept) = self.kept.filter(|_| may_speak) {
             kept.send(&service.node.net);
         }
     }

@@ -83,6 +83,8 @@ use ownership::{
 /// How often the address is announced once it was taken, and how long to wait after each, in
 /// milliseconds: switches and hosts forget, and announcements get lost.
 const ANNOUNCEMENTS: [u64; 6] = [20, 80, 200, 500, 1000, 2000];
+/// After how much silence a handover is too late, in microseconds: well before the peer speaks again.
+const LATE_HANDOVER_US: u64 = 500_000;
 /// How long to wait for the end of a handover, in milliseconds: longer than the peer has time, and a
 /// round of questions.
 const LEAVE_WAIT_MS: u32 = 3000;
@@ -335,6 +337,8 @@ impl Service {
                 .unprotected
                 .load(Relaxed)
                 .saturating_add(self.unnoted.load(Relaxed))
+                // Nobody holds what is still on its way.
+                .saturating_add(u32::from(self.takeover.is_going_on()))
                 .into(),
         }
     }
@@ -361,7 +365,13 @@ impl Service {
     }
 
     /// The peer does not speak any more, and wants this node to.
+    ///
+    /// One that comes after a silence may be old: the peer speaks again if nobody else does.
     pub(crate) fn handed_over(&self) {
+        if self.node.channel.gap_us() > LATE_HANDOVER_US {
+            warn_ratelimited!("{}: a handover came late, ignored\n", &*self.name);
+            return;
+        }
         self.asked_us.store(time::now_us(), Relaxed);
         self.ownership.lock().handed_over();
         self.node.desk.ring();
@@ -382,7 +392,7 @@ impl Service {
             "the peer does not stand by"
         } else if self.takeover.is_going_on() {
             "a takeover is going on"
-        } else if self.unprotected.load(Relaxed) + self.unnoted.load(Relaxed) != 0 {
+        } else if (self.unprotected.load(Relaxed) | self.unnoted.load(Relaxed)) != 0 {
             "there are connections that are not protected"
         } else {
             ""
@@ -409,8 +419,10 @@ impl Service {
         };
         let told = self.node.channel.log.append(&handover, None);
         if told.is_err() {
-            self.ownership.lock().stay();
-            self.speaks.store(1, Release);
+            let mut ownership = self.ownership.lock();
+            if ownership.stay() {
+                self.speaks.store(1, Release);
+            }
         }
         self.node.desk.ring();
         told
@@ -451,9 +463,12 @@ impl Service {
     pub(crate) fn session_changed(&self) {
         self.backed.store(0, Relaxed);
         self.peer_unprotected.store(u32::MAX, Relaxed);
-        if self.state().0 != State::Active {
-            self.forget_all();
-            return;
+        self.ownership.lock().session_changed();
+        match self.state().0 {
+            State::Active => {}
+            // Its own connections, which the next packet of each finds to be of another session.
+            State::Leaving => return,
+            State::Standby | State::Probing => return self.forget_all(),
         }
         for flow in self.collect() {
             primary::release_stale(self, &flow);
@@ -608,18 +623,22 @@ impl Service {
         pr_warn!("{}: standing down: {}\n", &*self.name, why);
         takeover::abandon(self);
         events::stood_down(self, why);
-        self.end_sockets();
-        self.forget_all();
+        self.end_connections();
     }
 
     /// Another node speaks for the connections of this one: their sockets are nobody's any more, and
     /// would be in the way if they came back. What they send in the end goes nowhere. May sleep.
-    fn end_sockets(&self) {
+    fn end_connections(&self) {
         for flow in self.collect() {
+            // What the peer has logged here meanwhile is another matter.
+            if !primary::is_served_here(&flow) {
+                continue;
+            }
             if let Some(socket) = self.socket_of(&flow.key) {
                 // If it was closed meanwhile that is as good.
                 let _ = socket.abort();
             }
+            self.forget(&flow);
         }
     }
 

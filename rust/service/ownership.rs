@@ -204,10 +204,18 @@ impl Ownership {
     }
 
     /// The peer could not be told: the node speaks on.
-    pub(crate) fn stay(&mut self) {
-        if self.state == State::Leaving {
+    /// Returns whether it does: the peer may have spoken up all the same.
+    pub(crate) fn stay(&mut self) -> bool {
+        let stays = self.state == State::Leaving;
+        if stays {
             self.state = State::Active;
         }
+        stays
+    }
+
+    /// A session has begun or ended: what the peer has asked for in another one is void.
+    pub(crate) fn session_changed(&mut self) {
+        self.asked_to_speak = false;
     }
 
     /// The peer does not speak any more, and wants this node to.
@@ -569,8 +577,9 @@ mod tests {
         assert_eq!((o.state(), o.epoch()), (State::Active, 1));
         // If it could not even be told, nothing has happened.
         assert!(o.leave(now));
-        o.stay();
+        assert!(o.stay());
         assert_eq!(o.state(), State::Active);
+        assert!(!o.stay());
     }
 
     #[test]

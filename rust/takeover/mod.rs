@@ -121,7 +121,9 @@ pub(crate) struct Restoring {
     child_tsval: u32,
     /// When to try again, on the monotonic clock in milliseconds.
     retry_ms: u64,
-    /// The machine's progress, and when it was last seen to change, or to wait for the server.
+    /// When it last came further, or the server had reason to keep it waiting.
+    alive_ms: u64,
+    /// The machine's progress, and when it was last seen to change.
     progress: u64,
     moved_ms: u64,
     /// How long it may stand still, in milliseconds.
@@ -143,6 +145,7 @@ impl Restoring {
             retry_ms: 0,
             progress: 0,
             moved_ms: now_ms,
+            alive_ms: now_ms,
             hold_ms,
             attempts: 0,
             is_given_up: false,
@@ -316,11 +319,11 @@ fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> 
     let absorbed = restoring.machine.absorbed();
     // Its log was the peer's: from here on it is a connection like one from before the module.
     *state = FlowState::Unprotected(Watch::default());
+    primary::not_logged(service);
     drop(state);
     service.node.stats.bytes_absorbed.add(absorbed);
     service.node.stats.connections_restored.inc();
     service.report.restored(absorbed);
-    primary::not_logged(service);
     true
 }
 
@@ -433,7 +436,7 @@ fn step(service: &Service, flow: &FlowRef, now_ms: u64) -> Step {
         return Step::Vanished;
     }
     restoring.note_progress(now_ms);
-    if now_ms - restoring.moved_ms >= restoring.hold_ms {
+    if now_ms - restoring.alive_ms >= restoring.hold_ms {
         return Step::Failed;
     }
     restoring.step(now_ms)
@@ -455,10 +458,13 @@ fn begin(service: &Service, state: &mut FlowState, now_ms: u64) -> Result {
 impl Restoring {
     fn note_progress(&mut self, now_ms: u64) {
         let progress = self.machine.progress();
-        let waits = self.machine.waits_for_server(self.input.end());
-        if progress != self.progress || waits {
+        if progress != self.progress {
             self.progress = progress;
             self.moved_ms = now_ms;
+            self.alive_ms = now_ms;
+        }
+        if self.machine.waits_for_server(self.input.end()) {
+            self.alive_ms = now_ms;
         }
     }
 
@@ -498,7 +504,7 @@ impl Restoring {
         }
         let Some((offset, room)) = self.machine.appetite(held) else {
             if self.machine.owes_acknowledgement() {
-                return Step::Ask(now_ms, false);
+                return Step::Ask(now_ms + RETRY_MS, false);
             }
             return self.wait(now_ms, self.moved_ms.max(self.retry_ms) + FEED_AGAIN_MS);
         };
