@@ -52,7 +52,7 @@ capture_start
 # Many small packets: many gaps.
 on client ethtool -K eth0 tso off gso off >/dev/null
 client_network
-upload_start file --limit-rate 3M
+upload_start file --limit-rate 2M
 upload_pid=$curl_pid
 nsenter --net=/run/netns/client curl --silent --max-time "$max_time" --limit-rate 2M \
 	--output "$work/file" "$url/file" &
