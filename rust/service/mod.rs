@@ -357,6 +357,11 @@ impl Service {
             self.left.notify_all();
             self.stand_down("the peer speaks in a later epoch");
         }
+        if active && self.speaks() {
+            // It has come back, and may have told others that the address is there, which it was not.
+            self.announced.store(0, Relaxed);
+            self.announce_at_ms.store(time::now_ms(), Relaxed);
+        }
         self.backed.store(u32::from(!active), Relaxed);
         self.status_us.store(time::now_us(), Relaxed);
         self.peer_unprotected
