@@ -38,8 +38,10 @@ fail_over() {
 # come_back NODE OTHER: it stands by, and the connection is protected again.
 come_back() {
 	local node=$1 other=$2
-	revive_node "$node"
+	# It has not died, and believes that it speaks, until it hears of the other one.
+	mend_channel "$node"
 	check "node $node stands by" wait_for 20 reads "$node" services/web/state standby
+	mend_service "$node"
 	check "node $node is ready again" wait_for 30 reads "$node" services/web/takeover_ready 1
 	check "the connection is protected again" at_least "$other" stats/connections_resumed 1
 }

@@ -120,11 +120,6 @@ kill_node() {
 	printf 'link set %s down\n' "${1}0" "${1}1" | ip -n switch -batch -
 }
 
-# revive_node NODE: it is heard again, with all that it had.
-revive_node() {
-	printf 'link set %s up\n' "${1}0" "${1}1" | ip -n switch -batch -
-}
-
 # cut_channel NODE, cut_service NODE: one of its networks fails; mend_* bring it back.
 cut_channel() { ip -n switch link set "${1}1" down; }
 mend_channel() { ip -n switch link set "${1}1" up; }
