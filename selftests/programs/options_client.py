@@ -85,7 +85,9 @@ class Sysctls:
 def agreed(connection):
     """The options that the client's kernel has agreed on."""
     info = connection.socket.getsockopt(TCP, socket.TCP_INFO, 8)
-    return struct.unpack_from("B", info, 5)[0] & MEANT
+    options = struct.unpack_from("B", info, 5)[0] & MEANT
+    # What its route says counts there also where there are no timestamps.
+    return options if options & TS else options & ~USEC
 
 
 def download(connection, steering):
