@@ -234,6 +234,7 @@ impl Node {
             }
             Record::Open(open) => self.confirmations.lock().open(self, open),
             Record::Data(data, bytes) => self.confirmations.lock().data(self, data, bytes),
+            Record::Place(place) => self.confirmations.lock().place(self, place),
             Record::Close(close) => self.confirmations.lock().close(self, close),
             Record::Handover(handover) => {
                 if let Some(service) = self.service(&handover.service) {

@@ -100,8 +100,6 @@ counters! {
     unprotected_refused,
     /// Connections of which the backup has not confirmed within `commit_timeout_ms` what it was told.
     unprotected_late,
-    /// Connections on which the service has sent more than 1.5 GiB without a safe point.
-    unprotected_long,
     /// Connections on which the client has sent urgent data.
     unprotected_urgent,
     /// Bytes of services that were absorbed after a takeover as the client had them already.

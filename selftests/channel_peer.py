@@ -28,7 +28,7 @@ def record(kind, body, length=None):
     return struct.pack(">BBH", kind, 0, len(body) if length is None else length) + body
 
 
-def frame(number, records, magic=b"TCFO", version=1, length=None):
+def frame(number, records, magic=b"TCFO", version=2, length=None):
     """A frame."""
     length = len(records) if length is None else length
     return magic + struct.pack(">HHII", version, 0, number, length) + records
@@ -45,8 +45,8 @@ def malformed():
     yield "zeros", bytes(4096)
     yield "text", b"GET / HTTP/1.1\r\n\r\n" * 10
     yield "a wrong magic", frame(0, HELLO_RECORD, magic=b"TCFP")
-    yield "a version of the future", frame(0, HELLO_RECORD, version=2)
-    yield "a version of the past", frame(0, HELLO_RECORD, version=0)
+    yield "a version of the future", frame(0, HELLO_RECORD, version=3)
+    yield "a version of the past", frame(0, HELLO_RECORD, version=1)
     yield "a frame that is too long", frame(0, HELLO_RECORD, length=MAX_FRAME)
     yield "a frame of four gigabytes", frame(0, HELLO_RECORD, length=0xffffffff)
     yield "a session that begins with frame 1", frame(1, HELLO_RECORD)

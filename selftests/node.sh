@@ -138,6 +138,12 @@ taken_over() {
 	reads b services/web/state active
 }
 
+# tell_takeover NODE [SERVICE]: its figures, as a remark, times in microseconds since the peer was heard.
+tell_takeover() {
+	(cd "$(sysfs "$1" "services/${2:-web}/takeover")" && grep . -- *) | tr '\n' ' ' |
+		sed 's/^/# takeover: /; s/ $/\n/'
+}
+
 # keep_counters FOLDER: all that the module says of itself, and the sockets.
 keep_counters() {
 	local node

@@ -105,4 +105,5 @@ capture_stop
 check "the capture is whole" capture_is_whole
 check "the client saw nothing of it" wire_is_clean --takeovers 3
 tell_wire
+tell_takeover b
 finish

@@ -45,4 +45,5 @@ check "all were restored" reads b stats/connections_restored "$connections"
 check "the capture is whole" capture_is_whole
 check "no client saw anything of it" wire_is_clean
 tell_wire
+tell_takeover b
 finish

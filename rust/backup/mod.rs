@@ -5,6 +5,7 @@
 mod input;
 
 use crate::{
+    flow::restore::Place,
     node::Node,
     service::{
         FlowRef,
@@ -15,7 +16,8 @@ use crate::{
         key::Key,
         record::{
             self,
-            data, //
+            data,
+            place, //
         }, //
     },
 };
@@ -24,6 +26,7 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+use zerocopy::byteorder::big_endian::U32;
 
 /// What is held of one connection.
 pub(crate) struct Replica {
@@ -33,6 +36,8 @@ pub(crate) struct Replica {
     pub(crate) input: Input,
     /// The right edge of the window that the client was offered, as an offset.
     pub(crate) right_edge: u64,
+    /// How far the service has come.
+    pub(crate) place: Place,
 }
 
 /// Takes in the peer's records, and gathers what is to be confirmed.
@@ -56,6 +61,7 @@ impl Confirmations {
                 open: *open,
                 input: Input::new(node),
                 right_edge: 0,
+                place: Place::START,
             };
             service.add(
                 &open.key,
@@ -76,12 +82,27 @@ impl Confirmations {
             add_input(&flow, data, bytes).inspect_err(|_| {
                 node.stats.replicas_refused.inc();
                 // Another connection's replica of the same name is none of its business.
-                if is_replica_of(&flow, data.incarnation.get()) {
+                if is_replica_of(&flow, data.incarnation) {
                     service.forget(&flow);
                 }
             })
         });
         self.confirm(node, &data.key, data.incarnation.get(), upto.unwrap_or(0));
+    }
+
+    /// The service has come further on a connection. Nothing is confirmed: nobody waits for that.
+    pub(crate) fn place(&mut self, node: &Arc<Node>, place: &record::Place) {
+        let Ok(service) = standby_for(node, &place.key) else {
+            return;
+        };
+        if let Some(flow) = service.find(&place.key) {
+            if let Ok(replica) = replica_of(&mut flow.state.lock(), place.incarnation) {
+                replica.place = Place {
+                    sent: place.sent.get(),
+                    at_rest: (place.flags & place::AT_REST != 0).then_some(place.window.get()),
+                };
+            }
+        }
     }
 
     /// A connection has ended.
@@ -90,7 +111,7 @@ impl Confirmations {
             return;
         };
         if let Some(flow) = service.find(&close.key) {
-            if is_replica_of(&flow, close.incarnation.get()) {
+            if is_replica_of(&flow, close.incarnation) {
                 service.forget(&flow);
             }
         }
@@ -131,10 +152,19 @@ fn standby_for(node: &Node, key: &Key) -> Result<Arc<Service>> {
     Ok(service)
 }
 
-fn is_replica_of(flow: &FlowRef, incarnation: u32) -> bool {
-    match &*flow.state.lock() {
-        FlowState::Replica(replica) => replica.open.incarnation.get() == incarnation,
-        _ => false,
+fn is_replica_of(flow: &FlowRef, incarnation: U32) -> bool {
+    replica_of(&mut flow.state.lock(), incarnation).is_ok()
+}
+
+/// Returns the replica of a connection.
+///
+/// # Errors
+///
+/// `ESTALE` if it is another connection's of that name, or none.
+fn replica_of(state: &mut FlowState, incarnation: U32) -> Result<&mut Replica> {
+    match state {
+        FlowState::Replica(replica) if replica.open.incarnation == incarnation => Ok(replica),
+        _ => Err(ESTALE),
     }
 }
 
@@ -145,14 +175,10 @@ fn is_replica_of(flow: &FlowRef, incarnation: u32) -> bool {
 /// `ESTALE` if it is another connection's replica, `ENOBUFS` if it is over its limit, `ENOMEM`.
 fn add_input(flow: &FlowRef, data: &record::Data, bytes: &[u8]) -> Result<u64> {
     let mut state = flow.state.lock();
-    let FlowState::Replica(replica) = &mut *state else {
-        return Err(ESTALE);
-    };
-    if replica.open.incarnation != data.incarnation {
-        return Err(ESTALE);
-    }
+    let replica = replica_of(&mut state, data.incarnation)?;
     let fin = data.flags & data::FIN != 0;
     replica.input.add(data.offset.get(), bytes, fin)?;
     replica.right_edge = replica.right_edge.max(data.right_edge.get());
+    replica.place.at_rest = None;
     Ok(replica.input.end())
 }

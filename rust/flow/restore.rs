@@ -36,8 +36,30 @@ const FURTHER: u64 = 256 << 10;
 /// never stops would never be caught up with.
 const CLOSE_BEHIND: u64 = 64 << 10;
 
-/// How far the restoration has come.
+/// How far back the question where the client is goes, in bytes, from where the service was: behind
+/// anything that may have been on its way, and less than half of all sequence numbers behind the
+/// client.
+const QUESTION_BACK: u64 = 1 << 30;
+
+/// How far the service had come on the old node, as it last said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// It had sent all offsets below.
+    pub(crate) sent: u64,
+    /// The window of its client, in bytes, if nothing was under way then.
+    pub(crate) at_rest: Option<u32>,
+}
+
+impl Place {
+    /// The place of a service that has not said anything.
+    pub(crate) const START: Self = Self {
+        sent: 1,
+        at_rest: None,
+    };
+}
+
+/// How far the restoration has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     /// The SYN has to be replayed, or was, and has not been answered.
     Embryo,
@@ -47,6 +69,8 @@ pub(crate) enum Phase {
     Probe,
     /// The client's position is known.
     CatchUp,
+    /// It cannot be carried on, and the client, of which nobody knows where it is, has to be told.
+    Lost,
     /// Client and child are spliced, or what the child says is of no use to anybody any more.
     Done,
 }
@@ -108,9 +132,12 @@ pub(crate) struct Restore {
     sent: u64,
     /// The child was told that the client has all offsets below.
     told: u64,
+    /// The service had sent all of its offsets below, as far as is known, while it was elsewhere.
+    place: u64,
     /// The client has sent all of its offsets below, as far as it was heard.
     client_next: u64,
-    /// What the client acknowledges and offers; nothing is known before it has spoken.
+    /// What the client acknowledges and offers; nothing is known before it has spoken, unless it was
+    /// at rest.
     client: Option<Tell>,
 }
 
@@ -118,8 +145,12 @@ impl Restore {
     /// Creates the machine for a connection that was logged as `open`.
     ///
     /// `old_edge` is the right edge that the client is known to have been offered.
-    pub(crate) fn new(open: &Open, old_edge: u64) -> Self {
+    pub(crate) fn new(open: &Open, old_edge: u64, place: Place) -> Self {
         let irs = Seq::new(open.incarnation.get());
+        let client = place.at_rest.map(|window| Tell {
+            ack: place.sent,
+            window: u16::try_from(window >> open.client_wscale).unwrap_or(u16::MAX),
+        });
         Self {
             irs,
             iss: Seq::new(open.iss.get()),
@@ -134,8 +165,9 @@ impl Restore {
             owes: false,
             sent: 1,
             told: 1,
+            place: place.sent,
             client_next: 1,
-            client: None,
+            client,
         }
     }
 
@@ -216,7 +248,7 @@ impl Restore {
         let end = offset + len as u64 + u64::from(header.has(flags::FIN));
         self.client_next = self.client_next.max(end);
         self.owes |= end > offset;
-        let known = self.client.map_or(self.told, |c| c.ack);
+        let known = self.client.map_or(self.place, |c| c.ack);
         if let Some(ack) = header.ack.offset(self.iss, known) {
             self.client_acknowledges(ack, header.window);
         }
@@ -358,11 +390,10 @@ impl Restore {
     fn bare(&mut self, held: u64) -> Child {
         match (self.phase, self.client) {
             // The client does not take the acknowledgement of a segment that it does not accept.
-            (Phase::Probe, _) => Child::Rewrite {
-                seq: self.iss,
-                ack: self.irs.at(held),
-                window: self.window(held),
-            },
+            (Phase::Probe, _) => {
+                let (seq, ack, window) = self.question(held);
+                Child::Rewrite { seq, ack, window }
+            }
             (Phase::CatchUp, Some(client)) => {
                 let far_behind = held - self.taken > CLOSE_BEHIND;
                 let news = far_behind && held > self.acked;
@@ -377,6 +408,13 @@ impl Restore {
             }
             _ => Child::Absorb,
         }
+    }
+
+    /// Returns the sequence and acknowledgement numbers and the window of the question where the client
+    /// is.
+    pub(crate) fn question(&self, held: u64) -> (Seq, Seq, u16) {
+        let behind = self.place.saturating_sub(QUESTION_BACK);
+        (self.iss.at(behind), self.irs.at(held), self.window(held))
     }
 
     /// A segment of the child with bytes that the client lacks.
@@ -473,6 +511,11 @@ impl Restore {
         self.phase = Phase::Done;
     }
 
+    /// The connection cannot be carried on, and the client is to be told.
+    pub(crate) fn lose(&mut self) {
+        self.phase = Phase::Lost;
+    }
+
     /// Splices client and child, which have to be level, and whose child has to be given
     /// [`Self::right_edge`].
     pub(crate) fn splice(&mut self) {
@@ -495,6 +538,10 @@ mod tests {
     const ISS: Seq = Seq::new(u32::MAX - 5);
 
     fn machine() -> Restore {
+        machine_at(Place::START)
+    }
+
+    fn machine_at(place: Place) -> Restore {
         let open = Open {
             incarnation: IRS.raw().into(),
             iss: ISS.raw().into(),
@@ -503,7 +550,7 @@ mod tests {
             window: 65535.into(),
             ..Open::default()
         };
-        Restore::new(&open, 0)
+        Restore::new(&open, 0, place)
     }
 
     /// A machine whose child stands, and has been asked where the client is.
@@ -586,6 +633,46 @@ mod tests {
         );
         assert!(m.is_level(held));
         assert_eq!(m.absorbed(), 5000);
+    }
+
+    #[test]
+    fn a_client_far_along_is_found_where_it_is() {
+        // Sequence numbers have wrapped, and the last word of the service's place is not the newest.
+        let sent = 5 << 30;
+        let mut m = machine_at(Place {
+            sent,
+            at_rest: None,
+        });
+        m.syn_ack_seen();
+        m.child_found(0);
+        let Child::Rewrite { seq, .. } = m.hear_child(&child(1, 1), 0, 101).0 else {
+            panic!("no question");
+        };
+        for at in [sent - 1000, sent + (500 << 20)] {
+            assert!(seq.is_before(ISS.at(at)));
+            let mut m = m;
+            m.hear_client(&client(101, at, 30), 0, 101);
+            assert_eq!(m.client_place(101), Some((IRS.at(101), ISS.at(at))));
+            // All of it is regenerated from the beginning.
+            let (verdict, tell) = m.hear_child(&child(1, 101), 1000, 101);
+            assert_eq!((verdict, tell.unwrap().ack), (Child::Absorb, 1001));
+        }
+    }
+
+    #[test]
+    fn a_client_at_rest_need_not_be_asked() {
+        let mut m = machine_at(Place {
+            sent: 5001,
+            at_rest: Some(64 << 7),
+        });
+        m.syn_ack_seen();
+        m.child_found(1000);
+        assert_eq!(m.phase(), Phase::CatchUp);
+        m.feed(100);
+        let (verdict, tell) = m.hear_child(&child(1, 101), 5000, 101);
+        let tell = tell.unwrap();
+        assert_eq!((verdict, tell.ack, tell.window), (Child::Absorb, 5001, 64));
+        assert!(m.is_level(101));
     }
 
     #[test]

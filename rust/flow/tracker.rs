@@ -21,6 +21,7 @@ use crate::wire::{
     },
     seq::Seq, //
 };
+use core::mem;
 
 /// What to do with a segment of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +89,9 @@ pub(crate) enum Release {
 /// the window itself: the window may as much as double before the next record.
 const EDGE_SLACK: u64 = 256 << 10;
 
-/// How far the service may come without a safe point, in bytes: half of all sequence numbers, and a
-/// large window less.
-const REACH: u64 = (1 << 31) - (1 << 30) / 2;
+/// How far the service comes before the backup is told of its place again, in bytes: few enough for
+/// an acknowledgement to say where its client is, also if one such record is lost with the node.
+const PLACE_STEP: u64 = 256 << 20;
 /// What is no answer yet, however often the client goes on after it, in bytes: "HTTP/1.1 100
 /// Continue" and two ends of lines.
 pub(crate) const NO_ANSWER: u64 = 25;
@@ -120,6 +121,12 @@ pub(crate) struct Tracker {
     service_next: u64,
     /// The same, when the client was last heard to say something new.
     asked: u64,
+    /// The same, as the backup was told last.
+    told_place: u64,
+    /// Whether the backup was told that nothing is under way.
+    at_rest: bool,
+    /// `service_next` and `logged` as they were when [`Self::settles`] was last asked.
+    settled: (u64, u64),
     /// The timestamp of the last segment that was logged in order.
     tsval: Option<u32>,
     /// All offsets below are in the log.
@@ -163,6 +170,9 @@ impl Tracker {
             wscale,
             service_next: 1,
             asked: 1,
+            told_place: 1,
+            at_rest: false,
+            settled: (0, 0),
             tsval: None,
             logged: 1,
             reached: 1,
@@ -189,10 +199,38 @@ impl Tracker {
         }
     }
 
-    /// Returns whether the service has sent so much that an acknowledgement does not say any more where
-    /// its client is, as sequence numbers wrap and the backup knows nothing of the service's place.
-    pub(crate) fn is_out_of_reach(&self) -> bool {
-        self.service_next >= REACH
+    /// Returns the place of the service if the backup has to be told of it: it is far beyond the one
+    /// that it knows of, or was thought to be at rest.
+    pub(crate) fn place_to_tell(&self) -> Option<u64> {
+        let beyond = self.service_next - self.told_place;
+        let news = beyond >= PLACE_STEP || (self.at_rest && beyond > 0);
+        news.then_some(self.service_next)
+    }
+
+    /// The backup was told of the place that the service has now, and whether that is at rest.
+    pub(crate) fn place_told(&mut self, at_rest: bool) {
+        self.told_place = self.service_next;
+        self.at_rest = at_rest;
+    }
+
+    /// Returns the offset that the service's next byte has.
+    pub(crate) fn place(&self) -> u64 {
+        self.service_next
+    }
+
+    /// Returns the number that the service's next byte has.
+    pub(crate) fn service_seq(&self) -> Seq {
+        self.iss.at(self.service_next)
+    }
+
+    /// Returns whether nothing seems to be under way that the backup does not know to be at rest, and
+    /// has not since this was last asked: the service was the last to speak, or nobody has spoken.
+    pub(crate) fn settles(&mut self) -> bool {
+        let now = (self.service_next, self.logged);
+        let stands = mem::replace(&mut self.settled, now) == now;
+        let answered = self.service_next > self.asked || self.logged == 1;
+        let committed = self.confirmed >= self.reached && !self.holds_back();
+        stands && answered && committed && !self.at_rest
     }
 
     /// Returns whether a segment of the client with a payload may be the next request, and the log
@@ -271,6 +309,7 @@ impl Tracker {
     /// A piece behind a gap counts only when the backup, which puts the pieces together, says so.
     pub(crate) fn logged(&mut self, piece: &Piece, tsval: Option<u32>) {
         self.asked = self.service_next;
+        self.at_rest = false;
         self.reached = self.reached.max(piece.end());
         if piece.offset <= self.logged {
             // As TCP does: what overtook others is no measure for them.
@@ -785,20 +824,67 @@ mod tests {
         assert!(!t.holds_back());
     }
 
+    /// Sends `len` bytes of the service from `from` on.
+    fn send(t: &mut Tracker, from: u64, len: u64) {
+        let segment = Header {
+            seq: ISS.at(from),
+            ..from_service(t.logged, 500)
+        };
+        t.outbound(&segment, len as usize, false, NOW);
+    }
+
     #[test]
-    fn a_long_stream_is_out_of_reach() {
+    fn the_backup_is_told_now_and_then_how_far_the_service_is() {
         let mut t = open();
-        assert!(!t.is_out_of_reach());
-        let mut sent = 1;
-        while sent < REACH {
-            let segment = Header {
-                seq: ISS.at(sent),
-                ..from_service(1, 500)
-            };
-            t.outbound(&segment, 1 << 20, false, NOW);
-            sent += 1 << 20;
+        let mut told = Vec::new();
+        for step in 0..(5 << 12) {
+            send(&mut t, 1 + (step << 20), 1 << 20);
+            if let Some(place) = t.place_to_tell() {
+                told.push(place);
+                t.place_told(false);
+            }
         }
-        assert!(t.is_out_of_reach());
+        assert_eq!(t.service_seq(), ISS.at(1 + (20 << 30)));
+        assert_eq!(told.len(), 80);
+        assert!(told.windows(2).all(|p| p[1] - p[0] == PLACE_STEP));
+    }
+
+    #[test]
+    fn a_connection_on_which_nobody_has_spoken_settles() {
+        let mut t = Tracker::resumed(IRS, ISS, WSCALE, 65535);
+        assert!(!t.settles());
+        // Not before the backup knows of it.
+        assert!(!t.settles());
+        t.confirm(1).unwrap();
+        assert!(t.settles());
+        t.place_told(true);
+        assert!(!t.settles());
+        assert_eq!(t.place_to_tell(), None);
+        // The first word of the service is news, the client's is in the log.
+        send(&mut t, 1, 10);
+        assert_eq!(t.place_to_tell(), Some(11));
+        t.place_told(false);
+        send(&mut t, 11, 10);
+        assert_eq!(t.place_to_tell(), None);
+    }
+
+    #[test]
+    fn a_connection_settles_once_all_is_answered_and_committed() {
+        let mut t = Tracker::resumed(IRS, ISS, WSCALE, 65535);
+        log(&mut t, 1, 100, 0);
+        assert!(!t.settles());
+        assert!(!t.settles());
+        t.confirm(101).unwrap();
+        send(&mut t, 1, 10);
+        assert!(!t.settles());
+        assert!(t.settles());
+        t.place_told(true);
+        // The next request ends the rest, and the backup knows by itself.
+        log(&mut t, 101, 100, 0);
+        send(&mut t, 11, 10);
+        assert_eq!(t.place_to_tell(), None);
+        assert!(!t.settles());
+        assert!(!t.settles());
     }
 
     #[test]

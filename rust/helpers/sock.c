@@ -116,6 +116,28 @@ bool tcpfo_helper_tcp_at_rest(const struct sock *sk, u32 seq, u32 ack, struct tc
 	return true;
 }
 
+/**
+ * tcpfo_helper_tcp_quiet - look whether nothing is under way in either direction
+ * @sk: a full TCP socket, locked
+ * @out: where it stands
+ *
+ * Return: whether the application has read all that has come, and the client has received all that
+ *	   the application has written, while neither has said that it ends
+ */
+bool tcpfo_helper_tcp_quiet(const struct sock *sk, struct tcpfo_quiet *out)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+
+	if (sk->sk_state != TCP_ESTABLISHED || tp->copied_seq != tp->rcv_nxt ||
+	    tp->snd_una != tp->write_seq || !RB_EMPTY_ROOT(&tp->out_of_order_queue))
+		return false;
+	*out = (struct tcpfo_quiet) {
+		.snd_nxt = tp->snd_nxt,
+		.window = tp->snd_wnd,
+	};
+	return true;
+}
+
 void tcpfo_helper_lock_sock(struct sock *sk)
 {
 	lock_sock(sk);

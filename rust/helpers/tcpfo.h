@@ -58,4 +58,14 @@ struct tcpfo_request {
 	bool special;
 };
 
+/**
+ * struct tcpfo_quiet - where a connection on which nothing is under way stands
+ * @snd_nxt: the sequence number of the next byte to be sent
+ * @window: the window that the client offers, in bytes
+ */
+struct tcpfo_quiet {
+	u32 snd_nxt;
+	u32 window;
+};
+
 #endif /* TCPFO_H */

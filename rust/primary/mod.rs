@@ -43,7 +43,8 @@ use crate::{
         record::{
             self,
             data,
-            open, //
+            open,
+            place, //
         },
         segment::flags,
         seq::Seq, //
@@ -75,7 +76,6 @@ enum Reason {
     Refused,
     Late,
     Urgent,
-    Long,
 }
 
 impl Reason {
@@ -91,7 +91,6 @@ impl Reason {
             Self::Refused => &stats.unprotected_refused,
             Self::Late => &stats.unprotected_late,
             Self::Urgent => &stats.unprotected_urgent,
-            Self::Long => &stats.unprotected_long,
         }
         .inc();
     }
@@ -111,21 +110,36 @@ const ACK: usize = 8;
 const WINDOW_WORD: usize = 12;
 
 /// Returns the word of a TCP header that has the window in it.
-pub(crate) fn window_word(segment: &Segment<'_>, window: u16) -> Option<[u8; 4]> {
+fn window_word(segment: &Segment<'_>) -> Result<[u8; 4]> {
     let at = segment.tcp + WINDOW_WORD;
-    let &[length, flags, _, _] = segment.packet.data().get(at..)?.first_chunk()?;
-    let [high, low] = window.to_be_bytes();
-    Some([length, flags, high, low])
+    let word = segment
+        .packet
+        .data()
+        .get(at..)
+        .and_then(<[u8]>::first_chunk);
+    word.copied().ok_or(EINVAL)
 }
 
 /// Gives a segment other acknowledgement and window than its own.
 pub(crate) fn rewrite_ack(segment: &mut Segment<'_>, ack: Seq, window: u16) -> Result {
-    let word = window_word(segment, window).ok_or(EINVAL)?;
+    let [length, flags, _, _] = window_word(segment)?;
+    let [high, low] = window.to_be_bytes();
     let tcp = segment.tcp;
     segment
         .packet
         .rewrite_tcp(tcp, ACK, ack.raw().to_be_bytes())?;
-    segment.packet.rewrite_tcp(tcp, WINDOW_WORD, word)
+    segment
+        .packet
+        .rewrite_tcp(tcp, WINDOW_WORD, [length, flags, high, low])
+}
+
+/// Gives a segment other flags than its own.
+pub(crate) fn rewrite_flags(segment: &mut Segment<'_>, flags: u8) -> Result {
+    let [length, _, high, low] = window_word(segment)?;
+    let tcp = segment.tcp;
+    segment
+        .packet
+        .rewrite_tcp(tcp, WINDOW_WORD, [length, flags, high, low])
 }
 
 /// A segment of the service that belongs to no connection known: a SYN-ACK begins one.
@@ -341,7 +355,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
         .outbound(&segment.header, segment.len, has_sack, now);
     let reason = match verdict {
         Outbound::GiveUp => Some(Reason::Late),
-        Outbound::Pass if tracked.tracker.is_out_of_reach() => Some(Reason::Long),
+        _ if tell_place(service, &flow.key, tracked).is_err() => Some(Reason::Log),
         _ => None,
     };
     if let Some(reason) = reason {
@@ -372,6 +386,60 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
             segment.packet.accept()
         }
     }
+}
+
+/// Tells the backup how far the service has come, if that is due.
+fn tell_place(service: &Service, key: &Key, tracked: &mut Tracked) -> Result {
+    let Some(sent) = tracked.tracker.place_to_tell() else {
+        return Ok(());
+    };
+    let place = record::Place {
+        key: *key,
+        incarnation: tracked.tracker.incarnation().into(),
+        sent: sent.into(),
+        ..Default::default()
+    };
+    service.node.channel.log.append(&place, None)?;
+    tracked.tracker.place_told(false);
+    Ok(())
+}
+
+/// Returns whether a connection seems to be at rest, as it was when this was last asked.
+pub(crate) fn settles(flow: &Flow) -> bool {
+    match &mut *flow.state.lock() {
+        FlowState::Tracked(tracked) => tracked.tracker.settles(),
+        _ => false,
+    }
+}
+
+/// Tells the backup that nothing is under way on a connection, if that is so. Process context.
+pub(crate) fn note_rest(service: &Service, flow: &FlowRef) {
+    let Some(socket) = service.socket_of(&flow.key) else {
+        return;
+    };
+    // With the socket locked nothing is sent or taken in.
+    socket.if_quiet(|quiet| {
+        let mut state = flow.state.lock();
+        let FlowState::Tracked(tracked) = &mut *state else {
+            return;
+        };
+        let tracker = &mut tracked.tracker;
+        let current = tracked.session == service.node.channel.session();
+        if !current || tracker.service_seq() != Seq::new(quiet.snd_nxt) || !tracker.settles() {
+            return;
+        }
+        let place = record::Place {
+            key: flow.key,
+            incarnation: tracker.incarnation().into(),
+            flags: place::AT_REST,
+            sent: tracker.place().into(),
+            window: quiet.window.into(),
+            ..Default::default()
+        };
+        if service.node.channel.log.append(&place, None).is_ok() {
+            tracker.place_told(true);
+        }
+    });
 }
 
 /// A SYN-ACK of a connection that is known: sent again, or for a new connection of the same name.

@@ -13,6 +13,7 @@
 //! Packets of other addresses and ports, and what is not TCP, go on unseen.
 
 use super::{
+    FlowRef,
     FlowState,
     Service, //
 };
@@ -264,16 +265,20 @@ impl Service {
                 primary::inbound(&self, &flow, segment)
             }
             FlowState::Gone => segment.packet.accept(),
-            FlowState::Replica(_) => {
+            FlowState::Replica(_) | FlowState::Restoring(_) => {
                 drop(state);
-                self.node.stats.held_packets.inc();
-                segment.packet.absorb()
-            }
-            FlowState::Restoring(_) => {
-                drop(state);
-                takeover::inbound(&self, &flow, segment)
+                self.hear(&flow, segment)
             }
         }
+    }
+
+    /// A client speaks whose connection is carried on, or will be.
+    fn hear(&self, flow: &FlowRef, segment: Segment<'_>) -> Verdict {
+        if takeover::wake(self, flow) {
+            return takeover::inbound(self, flow, segment);
+        }
+        self.node.stats.held_packets.inc();
+        segment.packet.absorb()
     }
 
     /// A packet has come in while this service takes over.
@@ -283,8 +288,8 @@ impl Service {
             Err(packet) => return packet.accept(),
         };
         let flow = self.find(&self.key_of(&segment.client));
-        match flow.filter(|flow| matches!(*flow.state.lock(), FlowState::Restoring(_))) {
-            Some(flow) => takeover::inbound(self, &flow, segment),
+        match flow.filter(takeover::concerns) {
+            Some(flow) => self.hear(&flow, segment),
             None => segment.packet.accept(),
         }
     }

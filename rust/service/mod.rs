@@ -88,6 +88,8 @@ const LATE_HANDOVER_US: u64 = 500_000;
 /// How long to wait for the end of a handover, in milliseconds: longer than the peer has time, and a
 /// round of questions.
 const LEAVE_WAIT_MS: u32 = 3000;
+/// How many connections are looked at in one sweep because they seem to be at rest.
+const RESTS_A_SWEEP: usize = 4096;
 /// Every which sweep looks at connections that have shown no sign of their end.
 const SWEEP_ALL: u32 = 30;
 
@@ -764,7 +766,7 @@ impl Service {
         }
     }
 
-    /// Forgets the connections that have ended.
+    /// Forgets the connections that have ended, and tells the peer of those that have come to rest.
     pub(crate) fn sweep(&self) {
         let sweeps = self.sweeps.load(Relaxed).wrapping_add(1);
         self.sweeps.store(sweeps, Relaxed);
@@ -773,17 +775,24 @@ impl Service {
             return;
         }
         let all = sweeps % SWEEP_ALL == 0;
+        let backed = self.is_protected();
         let mut ended = KVec::new();
+        let mut resting = KVec::new();
+        // One that is left out for want of memory has its turn the next time.
         self.flows.for_each(|flow| {
             let looks_ended = all || flow.ending.load(Relaxed);
             if looks_ended && primary::is_served_here(&flow) && self.has_ended(&flow.key) {
-                // One that is left out for want of memory has its turn the next time.
                 let _ = ended.push(flow, GFP_ATOMIC);
+            } else if backed && resting.len() < RESTS_A_SWEEP && primary::settles(&flow) {
+                let _ = resting.push(flow, GFP_ATOMIC);
             }
             true
         });
         for flow in ended {
             primary::closed(self, &flow);
+        }
+        for flow in resting {
+            primary::note_rest(self, &flow);
         }
     }
 

@@ -68,6 +68,8 @@ report! {
     first_splice_us,
     /// When the last connection was spliced.
     last_splice_us,
+    /// How many connections were at rest, so that others had precedence.
+    at_rest,
     /// How many connections were spliced.
     restored,
     /// How many connections could not be carried on.
@@ -87,6 +89,12 @@ impl Report {
     /// The node answers for the address.
     pub(crate) fn address_taken(&self) {
         self.stamp(&self.address_us);
+    }
+
+    /// So many connections are at rest.
+    pub(super) fn at_rest(&self, count: usize) {
+        // CAST: Widening.
+        self.at_rest.store(count as u64, Relaxed);
     }
 
     /// A connection has a socket.

@@ -44,7 +44,7 @@ use zerocopy_derive::{
 /// The first four bytes of a frame.
 const MAGIC: u32 = u32::from_be_bytes(*b"TCFO");
 /// The version of frames and records.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// The length of a frame's header, in bytes.
 pub(crate) const HEADER: usize = size_of::<RawHeader>();

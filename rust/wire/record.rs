@@ -13,7 +13,7 @@
 //!
 //! ```text
 //! both ways            Hello, Heartbeat, Service
-//! primary -> backup    Open, Data, Close, Handover
+//! primary -> backup    Open, Data, Place, Close, Handover
 //! backup -> primary    Confirm
 //! ```
 //!
@@ -181,6 +181,23 @@ bodies! {
         /// Which service.
         service: Endpoint,
     }
+
+    /// How far the service has come on a connection: an acknowledgement of its client says where
+    /// that is only modulo 2^32.
+    Place = 9 {
+        /// Which connection.
+        key: Key,
+        /// Which of the connections of that name.
+        incarnation: U32,
+        /// Bits of [`place`].
+        flags: u8,
+        /// 0.
+        reserved: [u8; 3],
+        /// The service has sent no offset from here on.
+        sent: U64,
+        /// With [`place::AT_REST`], the window that the client offers, in bytes; else 0.
+        window: U32,
+    }
 }
 
 /// Values of [`Service::role`].
@@ -211,6 +228,14 @@ pub(crate) mod data {
     pub(crate) const FIN: u8 = 0x01;
 }
 
+/// Bits of [`Place::flags`].
+pub(crate) mod place {
+    /// Nothing is under way: the client has all that the service has sent, and the service has read
+    /// all that the client has sent. So it stays until the next [`Data`](super::Data) or
+    /// [`Place`](super::Place).
+    pub(crate) const AT_REST: u8 = 0x01;
+}
+
 /// A record as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Record<'a> {
@@ -230,6 +255,8 @@ pub(crate) enum Record<'a> {
     Confirm(&'a Confirm),
     /// See [`Handover`].
     Handover(&'a Handover),
+    /// See [`Place`].
+    Place(&'a Place),
 }
 
 /// Returns the header of a record of kind `B` with `payload` bytes behind its body, or [`None`] if
@@ -265,6 +292,7 @@ fn parse(kind: u8, body: &[u8]) -> Result<Record<'_>, WireError> {
         Close::KIND => whole(body).map(Record::Close),
         Confirm::KIND => whole(body).map(Record::Confirm),
         Handover::KIND => whole(body).map(Record::Handover),
+        Place::KIND => whole(body).and_then(check_place).map(Record::Place),
         _ => Err(WireError::UnknownKind),
     }
 }
@@ -298,16 +326,29 @@ fn check_open(open: &Open) -> Result<&Open, WireError> {
     }
 }
 
+fn check_place(place: &Place) -> Result<&Place, WireError> {
+    let at_rest = place.flags == place::AT_REST;
+    let flags_fit = at_rest || (place.flags == 0 && place.window.get() == 0);
+    if flags_fit && is_offset(place.sent.get()) {
+        Ok(place)
+    } else {
+        Err(WireError::BadValue)
+    }
+}
+
+/// Returns whether an offset is one of what follows the SYN; none ever comes near 2^64.
+fn is_offset(offset: u64) -> bool {
+    (1..1 << 62).contains(&offset)
+}
+
 fn parse_data(body: &[u8]) -> Result<Record<'_>, WireError> {
     let (data, bytes) = Data::ref_from_prefix(body).map_err(|_| WireError::BadLength)?;
     let fin = data.flags == data::FIN;
     if bytes.len() > MAX_DATA {
         return Err(WireError::BadLength);
     }
-    // The SYN is not data, an offset never comes near 2^64, and a record without bytes or FIN says
-    // nothing.
-    let sane = (1..1 << 62).contains(&data.offset.get());
-    if !sane || (!fin && (data.flags != 0 || bytes.is_empty())) {
+    // The SYN is not data, and a record without bytes or FIN says nothing.
+    if !is_offset(data.offset.get()) || (!fin && (data.flags != 0 || bytes.is_empty())) {
         return Err(WireError::BadValue);
     }
     Ok(Record::Data(data, bytes))
@@ -351,6 +392,7 @@ mod tests {
         assert_eq!(size_of::<Data>(), 60);
         assert_eq!(size_of::<Close>(), 40);
         assert_eq!(size_of::<Confirm>(), 48);
+        assert_eq!(size_of::<Place>(), 56);
     }
 
     #[test]
@@ -385,7 +427,7 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_is_refused() {
-        for kind in [0, 9, 255] {
+        for kind in [0, 10, 255] {
             let (mut bytes, len) = encode(&Hello::default(), &[]);
             bytes[0] = kind;
             assert_eq!(split_first(&bytes[..len]), Err(WireError::UnknownKind));
@@ -433,6 +475,28 @@ mod tests {
         for bad in [too_large, scale_without_option, unknown_flag] {
             let (bytes, len) = encode(&bad, &[]);
             assert_eq!(split_first(&bytes[..len]), Err(WireError::BadValue));
+        }
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_is_refused() {
+        let resting = place::AT_REST;
+        for (flags, sent, window, good) in [
+            (0, 1, 0, true),
+            (resting, (1 << 62) - 1, u32::MAX, true),
+            (0, 1, 1, false),
+            (2, 1, 0, false),
+            (0, 0, 0, false),
+            (resting, 1 << 62, 0, false),
+        ] {
+            let body = Place {
+                flags,
+                sent: sent.into(),
+                window: window.into(),
+                ..Place::default()
+            };
+            let (bytes, len) = encode(&body, &[]);
+            assert_eq!(split_first(&bytes[..len]).is_ok(), good);
         }
     }
 

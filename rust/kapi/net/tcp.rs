@@ -32,6 +32,9 @@ pub(crate) struct Request(pub(crate) RequestFields);
 /// The fields of a [`Request`]; see `struct tcpfo_request`.
 pub(crate) type RequestFields = bindings::tcpfo_request;
 
+/// Where a connection on which nothing is under way stands; see `struct tcpfo_quiet`.
+pub(crate) type Quiet = bindings::tcpfo_quiet;
+
 impl Request {
     /// Reads the request that the packet, a SYN-ACK on its way out, answers.
     ///
@@ -172,6 +175,24 @@ impl Sock {
         // SAFETY: We have locked it.
         unsafe { bindings::bh_unlock_sock(raw) };
         result
+    }
+
+    /// Runs `f` with the socket locked if nothing is under way on it: the client has acknowledged all
+    /// that the application has written, and the application has read all that the client has sent.
+    /// Callable from softirq and process context; `f` must not sleep, nor send.
+    pub(crate) fn if_quiet(&self, f: impl FnOnce(&Quiet)) {
+        let raw = self.0.as_ptr();
+        // SAFETY: If it is connected it is a full socket, and we hold a reference.
+        if !self.is_connected() || !unsafe { bindings::bh_lock_sock(raw) } {
+            return;
+        }
+        let mut quiet = Quiet::default();
+        // SAFETY: It is a full TCP socket, and locked.
+        if unsafe { bindings::tcp_quiet(raw, &mut quiet) } {
+            f(&quiet);
+        }
+        // SAFETY: We have locked it.
+        unsafe { bindings::bh_unlock_sock(raw) };
     }
 
     /// Resets the connection. May sleep.

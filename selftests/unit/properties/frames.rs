@@ -16,9 +16,11 @@ use crate::wire::{
         Close,
         Confirm,
         Data,
+        Handover,
         Heartbeat,
         Hello,
         Open,
+        Place,
         Record,
         Service, //
     },
@@ -79,6 +81,12 @@ fn every_record_comes_back() {
             comes_back::<Confirm>(&body, &[], &behind, |record, sent| {
                 *record == Record::Confirm(sent)
             })?;
+            comes_back::<Handover>(&body, &[], &behind, |record, sent| {
+                *record == Record::Handover(sent)
+            })?;
+            comes_back::<Place>(&body, &[], &behind, |record, sent| {
+                *record == Record::Place(sent)
+            })?;
             comes_back::<Data>(&body, &payload, &behind, |record, sent| {
                 *record == Record::Data(sent, &payload)
             })
@@ -107,7 +115,7 @@ fn a_good_record_is_taken() {
 #[test]
 fn any_bytes_are_records_or_refused() {
     holds(
-        (0..10_u8, 0..200_u8, vec(any::<u8>(), 0..400)),
+        (0..11_u8, 0..200_u8, vec(any::<u8>(), 0..400)),
         |(kind, length, mut bytes)| {
             // A header that has a chance, and then anything.
             if let [first, _, upper, lower, ..] = &mut bytes[..] {

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The connections of a takeover, and whose turn it is.
+
+use super::{
+    begin,
+    give_up, //
+};
+use crate::{
+    kapi::{
+        sync::{
+            new_spinlock_bh,
+            SpinLockBh, //
+        },
+        time, //
+    },
+    service::{
+        FlowRef,
+        FlowState,
+        Service, //
+    }, //
+};
+use core::mem;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Release, //
+        },
+        Mutex, //
+    }, //
+};
+
+/// How many connections make progress at the same time: as few as keep the node busy, so that the
+/// first are done early and not all of them late.
+pub(super) const AT_ONCE: usize = 32;
+/// The same of those that were at rest, whose clients wait for nothing: they follow when no more than
+/// that of the others are left.
+const AT_REST_AT_ONCE: usize = 8;
+
+/// The takeover of a service.
+#[pin_data]
+pub(crate) struct Takeover {
+    #[pin]
+    pub(super) queue: Mutex<Queue>,
+    /// Connections that were at rest, and whose clients have spoken since. Taken in softirq and process
+    /// context, with no other lock held.
+    #[pin]
+    woken: SpinLockBh<KVec<FlowRef>>,
+    /// Whether there are any connections that have not come to their end.
+    pub(super) going_on: Atomic<u32>,
+}
+
+/// The connections that have not come to their end yet.
+pub(super) struct Queue {
+    /// Those that somebody waits for. The first [`AT_ONCE`] are under way.
+    pub(super) urgent: KVVec<FlowRef>,
+    /// Those that were at rest.
+    pub(super) at_rest: KVVec<FlowRef>,
+}
+
+impl Queue {
+    const EMPTY: Self = Self {
+        urgent: KVVec::new(),
+        at_rest: KVVec::new(),
+    };
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.at_rest.is_empty()
+    }
+
+    /// Has a connection follow that was at rest.
+    fn add(&mut self, service: &Service, flow: FlowRef) {
+        if self.urgent.reserve(1, GFP_KERNEL).is_err() {
+            return give_up(service, &flow);
+        }
+        // There is room.
+        let _ = self.urgent.push_within_capacity(flow);
+    }
+
+    /// Has connections follow that were at rest: those whose clients have spoken since, and others for
+    /// which there is time now. One may have its turn twice; the second is of no effect.
+    pub(super) fn refill(&mut self, service: &Service) {
+        let woken = mem::take(&mut *service.takeover.woken.lock());
+        for flow in woken {
+            self.add(service, flow);
+        }
+        while self.urgent.len() < AT_REST_AT_ONCE {
+            let Some(flow) = self.at_rest.pop() else {
+                return;
+            };
+            self.add(service, flow);
+        }
+    }
+}
+
+fn is_at_rest(flow: &FlowRef) -> bool {
+    matches!(&*flow.state.lock(), FlowState::Replica(replica) if replica.place.at_rest.is_some())
+}
+
+impl Takeover {
+    /// Creates a takeover that does not go on.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            queue <- new_mutex!(Queue::EMPTY, "Takeover::queue"),
+            woken <- new_spinlock_bh!(KVec::new(), "Takeover::woken"),
+            going_on: Atomic::new(0),
+        })
+    }
+
+    /// Returns whether connections are being carried on. Callable from any context.
+    pub(crate) fn is_going_on(&self) -> bool {
+        self.going_on.load(Acquire) != 0
+    }
+
+    /// Begins to carry on all connections of `service`. May sleep.
+    pub(crate) fn collect(&self, service: &Service) {
+        let mut urgent = service.collect();
+        let mut at_rest = KVVec::new();
+        urgent.retain(|flow| {
+            // Without memory it is one of the others.
+            !is_at_rest(flow) || at_rest.push(flow.clone(), GFP_KERNEL).is_err()
+        });
+        service.report.at_rest(at_rest.len());
+        let queue = Queue { urgent, at_rest };
+        self.going_on.store(u32::from(!queue.is_empty()), Release);
+        *self.queue.lock() = queue;
+    }
+}
+
+/// Ends a takeover that is going on: the connections that have not come to their end cannot be
+/// carried on any more. Waits for the director to be done with them. May sleep.
+pub(crate) fn abandon(service: &Service) {
+    let left = mem::replace(&mut *service.takeover.queue.lock(), Queue::EMPTY);
+    service.takeover.going_on.store(0, Release);
+    let woken = mem::take(&mut *service.takeover.woken.lock());
+    left.urgent.iter().for_each(|flow| give_up(service, flow));
+    left.at_rest.iter().for_each(|flow| give_up(service, flow));
+    woken.iter().for_each(|flow| give_up(service, flow));
+}
+
+/// A client speaks of whose connection a replica is held: it is carried on from here on, and before
+/// others if it was at rest. Returns whether the segment has to be heard, by [`inbound`](super::inbound); there may be
+/// no memory. Callable from softirq and process context.
+pub(crate) fn wake(service: &Service, flow: &FlowRef) -> bool {
+    if is_at_rest(flow) {
+        let noted = service.takeover.woken.lock().push(flow.clone(), GFP_ATOMIC);
+        if noted.is_err() {
+            return false;
+        }
+        service.node.desk.ring();
+    }
+    let mut state = flow.state.lock();
+    match &*state {
+        FlowState::Replica(_) => begin(service, &mut state, time::now_ms()).is_ok(),
+        other => matches!(other, FlowState::Restoring(_)),
+    }
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A connection that is being carried on: what is due next, and what is injected for it.
+
+use super::inject::Injection;
+use crate::{
+    backup::{
+        Input,
+        Replica, //
+    },
+    flow::restore::{
+        Phase,
+        Restore, //
+    },
+    kapi::net::tcp::RequestFields,
+    service::Service,
+    wire::record::{
+        open,
+        Open, //
+    },
+};
+
+/// After how long without progress a connection, whose client may be gone, makes room for another
+/// one, in milliseconds.
+const STALLED_MS: u64 = 100;
+/// How long to wait for an answer to what was injected, in milliseconds.
+pub(super) const RETRY_MS: u64 = 20;
+/// How long to wait for the client's answer to the question where it is, in milliseconds.
+const ASK_AGAIN_MS: u64 = 100;
+/// How long to wait for the child to take what it was fed, in milliseconds.
+const FEED_AGAIN_MS: u64 = 300;
+/// How often a client whose connection cannot be carried on is asked where it is, so that it can be
+/// reset there, and how long the first answer may take, in milliseconds; each further one twice as long.
+const LOST_QUESTIONS: u32 = 4;
+const LOST_ANSWER_MS: u64 = 250;
+/// How far the service's timestamps jump ahead, in milliseconds, so that they surely do not go
+/// back: more than any record is under way.
+const TIMESTAMP_MARGIN_MS: u64 = 100;
+/// How often the handshake is ended with an acknowledgement that has no data.
+const PLAIN_ATTEMPTS: u32 = 2;
+/// How much data goes with it after that, in bytes: less than any segment may have.
+const DEFERRED_BYTES: u64 = 512;
+/// The largest window that a SYN-ACK can offer, in bytes: what was offered beyond that at a safe
+/// point is offered again when client and child are spliced.
+const MAX_FIRST_WINDOW: u32 = 65535;
+
+/// A connection that is being carried on.
+pub(crate) struct Restoring {
+    pub(super) machine: Restore,
+    pub(super) input: Input,
+    pub(super) open: Open,
+    /// The client's last timestamp that is known.
+    pub(super) client_tsval: u32,
+    /// The child's last timestamp.
+    pub(super) child_tsval: u32,
+    /// When to try again, on the monotonic clock in milliseconds.
+    pub(super) retry_ms: u64,
+    /// When it last came further, or the server had reason to keep it waiting.
+    pub(super) alive_ms: u64,
+    /// The machine's progress, and when it was last seen to change.
+    pub(super) progress: u64,
+    pub(super) moved_ms: u64,
+    /// How long it may stand still, in milliseconds.
+    pub(super) hold_ms: u64,
+    /// How often the handshake was ended.
+    pub(super) attempts: u32,
+    /// Whether the client has said that it does not know of the connection.
+    pub(super) is_given_up: bool,
+}
+
+impl Restoring {
+    pub(super) fn new(replica: Replica, now_ms: u64, hold_ms: u64) -> Self {
+        Self {
+            machine: Restore::new(&replica.open, replica.right_edge, replica.place),
+            input: replica.input,
+            client_tsval: replica.open.client_tsval.get(),
+            child_tsval: 0,
+            open: replica.open,
+            retry_ms: 0,
+            progress: 0,
+            moved_ms: now_ms,
+            alive_ms: now_ms,
+            hold_ms,
+            attempts: 0,
+            is_given_up: false,
+        }
+    }
+
+    fn has_timestamps(&self) -> bool {
+        self.open.flags & open::TIMESTAMPS != 0
+    }
+
+    /// Returns the window that the child offers at least, in bytes.
+    pub(super) fn first_window(&self) -> u32 {
+        self.open.window.get().min(MAX_FIRST_WINDOW)
+    }
+
+    /// Returns what the connection request behind the child has to say.
+    pub(super) fn request(&self, service: &Service) -> RequestFields {
+        let elapsed_ms = service
+            .node
+            .peer_clock_ms()
+            .wrapping_sub(self.open.clock_ms.get())
+            .wrapping_add(TIMESTAMP_MARGIN_MS);
+        let ticks = if self.open.flags & open::TS_USEC != 0 {
+            elapsed_ms.wrapping_mul(1000)
+        } else {
+            elapsed_ms
+        };
+        RequestFields {
+            iss: self.open.iss.get(),
+            wscale: self.open.service_wscale,
+            window: self.first_window(),
+            // CAST: Timestamps wrap.
+            tsval: self.open.service_tsval.get().wrapping_add(ticks as u32),
+            ..Default::default()
+        }
+    }
+}
+
+/// What is to be done outside the lock.
+pub(super) enum Step {
+    /// Inject, and see what comes of it.
+    Inject(Injection, u64),
+    /// Look for the child.
+    FindChild(Injection),
+    /// Have the child ask the client where it is; and whether it has been asked for a while.
+    Ask(u64, bool),
+    /// Splice client and child.
+    Splice(u64),
+    /// Nothing before then; and whether that has been so for a while.
+    Wait(u64, bool),
+    /// It has come to its end already.
+    Over,
+    Failed,
+    Vanished,
+}
+
+impl Restoring {
+    pub(super) fn note_progress(&mut self, now_ms: u64) {
+        let progress = self.machine.progress();
+        if progress != self.progress {
+            self.progress = progress;
+            self.moved_ms = now_ms;
+            self.alive_ms = now_ms;
+        }
+        if self.machine.waits_for_server(self.input.end()) {
+            self.alive_ms = now_ms;
+        }
+    }
+
+    fn wait(&self, now_ms: u64, until_ms: u64) -> Step {
+        Step::Wait(until_ms, now_ms - self.moved_ms >= STALLED_MS)
+    }
+
+    pub(super) fn step(&mut self, now_ms: u64) -> Step {
+        match self.machine.phase() {
+            Phase::Done => Step::Over,
+            Phase::CatchUp => self.catch_up(now_ms),
+            _ if now_ms < self.retry_ms => self.wait(now_ms, self.retry_ms),
+            Phase::Embryo => {
+                self.retry_ms = now_ms + RETRY_MS;
+                Step::Inject(Injection::syn(&self.open), self.retry_ms)
+            }
+            Phase::Handshake => {
+                self.retry_ms = now_ms + RETRY_MS;
+                Step::FindChild(self.handshake())
+            }
+            // It has not answered.
+            Phase::Lost if self.attempts == LOST_QUESTIONS => Step::Vanished,
+            Phase::Lost => {
+                self.retry_ms = now_ms + (LOST_ANSWER_MS << self.attempts);
+                self.attempts += 1;
+                Step::Inject(self.lost_question(), self.retry_ms)
+            }
+            Phase::Probe => {
+                self.retry_ms = now_ms + ASK_AGAIN_MS;
+                Step::Ask(self.retry_ms, now_ms - self.moved_ms >= STALLED_MS)
+            }
+        }
+    }
+
+    /// Feeds the child, and sees whether it has caught up.
+    fn catch_up(&mut self, now_ms: u64) -> Step {
+        let held = self.input.end();
+        if self.machine.is_level(held) {
+            return Step::Splice(now_ms + RETRY_MS);
+        }
+        if now_ms >= self.moved_ms.max(self.retry_ms) + FEED_AGAIN_MS {
+            self.retry_ms = now_ms;
+            self.machine.feed_again();
+        }
+        let Some((offset, room)) = self.machine.appetite(held) else {
+            if self.machine.owes_acknowledgement() {
+                return Step::Ask(now_ms + RETRY_MS, false);
+            }
+            return self.wait(now_ms, self.moved_ms.max(self.retry_ms) + FEED_AGAIN_MS);
+        };
+        let (bytes, fin) = self.input.at(offset, room);
+        // CAST: Widening.
+        let count = bytes.len() as u64 + u64::from(fin);
+        let mut injection = self.injection(self.machine.told(), self.machine.told_window());
+        if count == 0
+            || injection
+                .carry(bytes, fin, self.open.client_mss.get())
+                .is_err()
+        {
+            return self.wait(now_ms, now_ms + RETRY_MS);
+        }
+        self.machine.feed(count);
+        Step::Inject(injection, now_ms)
+    }
+
+    /// Returns the client's acknowledgement that ends the handshake.
+    ///
+    /// A listener that waits for data (TCP_DEFER_ACCEPT) ignores it unless it has some; it is given
+    /// some when the plain one has been of no use. What it is fed later, it has twice.
+    fn handshake(&mut self) -> Injection {
+        let mut injection = self.injection(1, u16::MAX);
+        self.attempts = self.attempts.saturating_add(1);
+        if self.attempts > PLAIN_ATTEMPTS {
+            let (bytes, fin) = self.input.at(1, DEFERRED_BYTES);
+            // Without memory it stays a plain one.
+            let _ = injection.carry(bytes, fin, self.open.client_mss.get());
+        }
+        injection
+    }
+
+    /// Takes note of a timestamp of the client, unless it is older than what is known.
+    pub(super) fn hear_tsval(&mut self, tsval: u32) {
+        // CAST: The sign of the difference is the order.
+        if tsval.wrapping_sub(self.client_tsval) as i32 > 0 {
+            self.client_tsval = tsval;
+        }
+    }
+
+    /// Returns a segment of the client that the stack answers, as it knows no such connection: of that
+    /// answer [`outbound`] makes the question where the client is.
+    fn lost_question(&self) -> Injection {
+        let (seq, ack, _) = self.machine.question(self.input.end());
+        Injection::ack(ack, seq, 0, None)
+    }
+
+    /// Returns a segment of the client that says nothing but where it is, if that is known.
+    pub(super) fn stray(&self) -> Option<Injection> {
+        let (seq, ack) = self.machine.client_place(self.input.end())?;
+        let timestamps = self
+            .has_timestamps()
+            .then_some((self.client_tsval, self.child_tsval));
+        Some(Injection::ack(seq, ack, 0, timestamps))
+    }
+
+    /// Returns an acknowledgement of the client for `ack`.
+    pub(super) fn injection(&self, ack: u64, window: u16) -> Injection {
+        let (seq, ack) = self.machine.numbers(ack);
+        let timestamps = self
+            .has_timestamps()
+            .then_some((self.client_tsval, self.child_tsval));
+        Injection::ack(seq, ack, window, timestamps)
+    }
+}
