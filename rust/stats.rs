@@ -124,6 +124,8 @@ counters! {
     records_received,
     /// Records that were sent.
     records_sent,
+    /// How often the peer was told that a connection has come to rest.
+    rests,
     /// Replicas that could not be taken in, or were given up, for want of memory or room.
     replicas_refused,
     /// How often the log of a connection has begun anew at a safe point.

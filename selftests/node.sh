@@ -74,7 +74,8 @@ nginx_up() {
 		worker_processes 1;
 		pid $dir/pid;
 		error_log $dir/error.log info;
-		events { worker_connections 512; }
+		worker_rlimit_nofile $((2 * ${nginx_connections:-512}));
+		events { worker_connections ${nginx_connections:-512}; }
 		http {
 			access_log $dir/access.log;
 			client_body_temp_path $dir/body;

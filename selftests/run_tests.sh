@@ -42,7 +42,7 @@ run() {
 }
 
 # Many connections, networks, listeners or hosts: a minute or more each.
-slow=(bad_network hosts listeners options services states windows)
+slow=(bad_network hosts listeners options scale services states windows)
 
 names=("$@")
 if [ "$*" = slow ]; then

@@ -438,6 +438,7 @@ pub(crate) fn note_rest(service: &Service, flow: &FlowRef) {
         };
         if service.node.channel.log.append(&place, None).is_ok() {
             tracker.place_told(true);
+            service.node.stats.rests.inc();
         }
     });
 }
