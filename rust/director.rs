@@ -17,6 +17,7 @@ use crate::{
         time, //
     },
     node::Node,
+    primary::resync,
     service::Service,
     takeover, //
 };
@@ -136,6 +137,7 @@ impl Run for Director {
             this.watch_channel(&services);
             for service in &services {
                 next = next.min(takeover::advance(service));
+                next = next.min(resync::advance(service, now));
             }
             events::look_at_peer(&this.node);
             for service in &services {

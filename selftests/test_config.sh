@@ -146,6 +146,10 @@ check "services/web/device refuses what is no name" \
 check "services/web/device takes a device" takes services/web/device eth1 eth0
 number services/web/hold_timeout_ms 100 600000 0 99 600001
 number services/web/commit_timeout_ms 100 60000 0 99 60001
+check "services/web/on_peer_loss takes what is right" \
+	takes services/web/on_peer_loss stall degrade
+check "services/web/on_peer_loss refuses the rest" \
+	refuses services/web/on_peer_loss "$EINVAL" '' Stall none 1
 check "services/web/safe_points takes what is right" takes services/web/safe_points whole request
 check "services/web/safe_points refuses the rest" \
 	refuses services/web/safe_points "$EINVAL" '' Whole none 1

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Handing a service over on purpose: a download, an upload and a connection with one request after
-# another move under load, without a loss or a reset; back again when all that is left is
-# protected; refused, with a reason, when it cannot be.
+# another move under load, without a loss or a reset, to and fro; refused, with a reason, when it cannot
+# be.
 #
 # Fails if the nodes wait for a silence, or are both heard, or if a handover that was refused has
 # changed anything.
@@ -13,7 +13,7 @@
 . "$here/node.sh"
 . "$here/client.sh"
 
-size=$((24 << 20))
+size=$((40 << 20))
 answer=100000
 
 hand_over() {
@@ -40,6 +40,30 @@ answers_reach() {
 }
 goes_on() {
 	wait_for 20 answers_reach $(($(answers) + 20))
+}
+
+# moves FROM TO: hands over once all is protected.
+moves() {
+	local from=$1 to=$2
+	need 40 reads "$to" services/web/takeover_ready 1
+	check "node $from hands over" hand_over "$from"
+	check "node $from stands by" reads "$from" services/web/state standby
+	check "node $to is active" reads "$to" services/web/state active
+	check "all three connections moved" wait_for 20 reads "$to" services/web/takeover/restored 3
+	check "requests go on" goes_on
+	tap_note "moved within $(get "$to" services/web/takeover/last_splice_us) us"
+}
+
+# urgent: a client whose connection is not protected, as it sends urgent data.
+urgent() {
+	nsenter --net=/run/netns/client python3 -c "
+import socket, struct, time
+s = socket.create_connection(('$service_address', $service_port))
+# It ends with a reset.
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+s.send(b'x', socket.MSG_OOB)
+time.sleep(600)" &
+	urgent_pid=$!
 }
 
 random_file file "$size"
@@ -72,29 +96,23 @@ need 60 has_bytes "$work/file" $((size / 12))
 
 losses=$(get b stats/peer_losses)
 sessions=$(get b stats/sessions)
-check "node a hands over" hand_over a
-check "node a stands by" reads a services/web/state standby
-check "node b is active" reads b services/web/state active
-check "all three connections moved" wait_for 20 reads b stats/connections_restored 3
-check "requests go on" goes_on
-tap_note "moved within $(get b services/web/takeover/last_splice_us) us"
+moves a b
 check "node b did not wait for a silence" reads b stats/peer_losses "$losses"
 check "the channel's session went on" reads b stats/sessions "$sessions"
+need 40 reads a services/web/takeover_ready 1
+urgent
+need 20 at_least b services/web/unprotected 1
 check "node b refuses to hand over what is not protected" refused b
+kill "$urgent_pid"
+moves b a
+moves a b
+
 curl_pid=$upload_pid
 curl_wait
 check "the upload ends well" is "$curl_code" 0
 check "every byte is right" cmp "$www/file" "$work/nginx-b/store/file"
 check "the download ends well" wait "$download_pid"
 check "every byte is right" cmp "$www/file" "$work/file"
-
-need 40 reads a services/web/takeover_ready 1
-check "node b hands over" hand_over b
-check "requests go on" goes_on
-check "node a is active" reads a services/web/state active
-need 40 reads b services/web/takeover_ready 1
-check "node a hands over again" hand_over a
-check "requests go on" goes_on
 
 touch "$work/stop"
 check "the client ends well" wait "$keepalive_pid"

@@ -3,7 +3,10 @@
 //! The bytes that a client has sent, within the limits.
 
 use crate::{
-    flow::assembly::Assembly,
+    flow::assembly::{
+        Assembly,
+        Source, //
+    },
     node::Node, //
 };
 use kernel::{
@@ -22,6 +25,8 @@ use kernel::{
 pub(crate) struct Input {
     node: Arc<Node>,
     stream: Assembly,
+    /// Whether it may be done without: the other ones have precedence.
+    is_copy: bool,
 }
 
 impl Input {
@@ -30,7 +35,14 @@ impl Input {
         Self {
             node: node.clone(),
             stream: Assembly::new(1),
+            is_copy: false,
         }
+    }
+
+    /// Returns the same as something that may be done without, as others hold it, too.
+    pub(crate) fn into_copy(mut self) -> Self {
+        self.is_copy = true;
+        self
     }
 
     /// Returns the end of what is there without a gap; a FIN counts as one.
@@ -43,11 +55,12 @@ impl Input {
     /// # Errors
     ///
     /// `ENOBUFS` if a limit is reached, `ENOMEM`. What was there stays.
-    pub(crate) fn add(&mut self, offset: u64, bytes: &[u8], fin: bool) -> Result {
+    pub(crate) fn add(&mut self, offset: u64, bytes: &dyn Source, fin: bool) -> Result {
         let before = self.stream.size();
         let limits = &self.node.limits;
         let own = limits.max_log_bytes_per_connection.load(Relaxed);
-        let all = limits.max_log_bytes.load(Relaxed);
+        // Copies leave half of it to what is held for the peer.
+        let all = limits.max_log_bytes.load(Relaxed) >> u32::from(self.is_copy);
         let room = own
             .saturating_sub(before)
             .min(all.saturating_sub(self.node.replica_bytes.load(Relaxed)));

@@ -177,7 +177,7 @@ fn add_input(flow: &FlowRef, data: &record::Data, bytes: &[u8]) -> Result<u64> {
     let mut state = flow.state.lock();
     let replica = replica_of(&mut state, data.incarnation)?;
     let fin = data.flags & data::FIN != 0;
-    replica.input.add(data.offset.get(), bytes, fin)?;
+    replica.input.add(data.offset.get(), &bytes, fin)?;
     replica.right_edge = replica.right_edge.max(data.right_edge.get());
     replica.place.at_rest = None;
     Ok(replica.input.end())

@@ -8,11 +8,9 @@
 
 use crate::{
     events::Hits,
+    flow::assembly::Source,
     kapi::{
-        net::{
-            skbuff::SkBuff,
-            socket::Socket, //
-        },
+        net::socket::Socket,
         sync::{
             new_spinlock_bh,
             SpinLockBh, //
@@ -47,17 +45,6 @@ const SPARE: usize = 16;
 const RESERVED: usize = 1;
 /// How many bytes of such records there is room for beyond the limit.
 const RESERVED_BYTES: usize = 1 << 20;
-
-/// A part of a packet, to be copied behind a record.
-#[derive(Clone, Copy)]
-pub(crate) struct Payload<'a> {
-    /// The packet.
-    pub(crate) skb: &'a SkBuff,
-    /// Where the part begins, in bytes from the start of the packet.
-    pub(crate) offset: usize,
-    /// How long it is, at most [`record::MAX_DATA`].
-    pub(crate) len: usize,
-}
 
 /// The log.
 #[pin_data]
@@ -153,10 +140,10 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// `ENOTCONN` if the log is closed, `ENOBUFS` if it is full, `ENOMEM`, or `EFAULT` if the packet
-    /// is shorter than `payload` says. Nothing is appended then.
-    pub(crate) fn append<B: Body>(&self, body: &B, payload: Option<Payload<'_>>) -> Result {
-        let payload_len = payload.map_or(0, |p| p.len);
+    /// `ENOTCONN` if the log is closed, `ENOBUFS` if it is full, `ENOMEM`, or `EFAULT` if there is less
+    /// than `payload` says. Nothing is appended then.
+    pub(crate) fn append<B: Body>(&self, body: &B, payload: Option<&dyn Source>) -> Result {
+        let payload_len = payload.map_or(0, |p| p.len());
         let header = record::header::<B>(payload_len).ok_or(E2BIG)?;
         let len = header.len() + size_of::<B>() + payload_len;
         let mut inner = self.inner.lock();
@@ -173,7 +160,7 @@ impl Log {
             .extend_from_slice(&header, GFP_ATOMIC)
             .and_then(|()| frame.extend_from_slice(body.as_bytes(), GFP_ATOMIC))
             .map_err(Error::from)
-            .and_then(|()| payload.map_or(Ok(()), |p| p.skb.append_to(p.offset, p.len, frame)));
+            .and_then(|()| payload.map_or(Ok(()), |p| p.append_to(0, payload_len, frame)));
         if whole.is_err() {
             frame.truncate(before);
             return whole;
@@ -185,6 +172,11 @@ impl Log {
             self.changed.notify_one();
         }
         Ok(())
+    }
+
+    /// Returns how many bytes wait. Callable from softirq and process context.
+    pub(crate) fn backlog(&self) -> usize {
+        self.inner.lock().bytes
     }
 
     /// Takes what waits, waiting for up to `timeout` if there is nothing. May sleep.

@@ -22,6 +22,8 @@ use crate::{
         },
         Service,
         Tuning,
+        ON_PEER_LOSS_DEGRADE,
+        ON_PEER_LOSS_STALL,
         SAFE_POINTS_REQUEST,
         SAFE_POINTS_WHOLE, //
     },
@@ -109,6 +111,24 @@ pub(super) const ATTRIBUTES: &[Attribute<Definition>] = &[
         },
     ),
     Attribute::rw(
+        c"on_peer_loss",
+        |d, out| {
+            out.write_str(match d.tuning.on_peer_loss.load(Relaxed) {
+                ON_PEER_LOSS_STALL => "stall",
+                _ => "degrade",
+            })
+        },
+        |d, text| {
+            let value = match text {
+                "degrade" => ON_PEER_LOSS_DEGRADE,
+                "stall" => ON_PEER_LOSS_STALL,
+                _ => return Err(refuse("on_peer_loss", text, "not degrade or stall", EINVAL)),
+            };
+            d.tuning.on_peer_loss.store(value, Relaxed);
+            Ok(())
+        },
+    ),
+    Attribute::rw(
         c"role",
         |d, out| out.write_str(d.role()),
         |d, text| d.set_role(text),
@@ -146,6 +166,15 @@ pub(super) const ATTRIBUTES: &[Attribute<Definition>] = &[
     }),
     Attribute::ro(c"connections", |d, out| {
         write!(out, "{}", d.service().map_or(0, |s| s.connections()))
+    }),
+    Attribute::ro(c"unprotected", |d, out| {
+        write!(out, "{}", d.service().map_or(0, |s| s.unprotected()))
+    }),
+    Attribute::ro(c"resync_found", |d, out| {
+        write!(out, "{}", d.service().map_or(0, |s| s.resync.found()))
+    }),
+    Attribute::ro(c"resync_done", |d, out| {
+        write!(out, "{}", d.service().map_or(0, |s| s.resync.done()))
     }),
 ];
 

@@ -42,6 +42,10 @@ pub(crate) mod attribute {
     pub(crate) const DURATION_MS: u16 = 13;
     /// How often it has happened since the last event of this kind.
     pub(crate) const COUNT: u16 = 14;
+    /// How many connections are not protected.
+    pub(crate) const UNPROTECTED: u16 = 15;
+    /// How many connections have become protected.
+    pub(crate) const PROTECTED: u16 = 16;
 }
 
 /// The state of a service, as its file `state` shows it.
@@ -115,6 +119,18 @@ pub(crate) enum Event<'a> {
     },
     /// It has ended: all connections have come to their end, or it was given up.
     TakeoverEnded(Totals),
+    /// Connections that were there before the backup are being given to it.
+    ResyncBegan {
+        /// How many of the service are not protected.
+        unprotected: u32,
+    },
+    /// All that can be given have been.
+    ResyncEnded {
+        /// How many are still not protected.
+        unprotected: u32,
+        /// How many have become so.
+        protected: u64,
+    },
     /// A limit was reached.
     Limit {
         /// The file in `limits/`.
@@ -137,7 +153,7 @@ pub(crate) trait Attributes {
 }
 
 impl Event<'_> {
-    /// Returns the number of its kind. 11 to 15 are for resynchronisation and handover.
+    /// Returns the number of its kind.
     fn kind(&self) -> u64 {
         match self {
             Self::PeerUp { .. } => 1,
@@ -150,6 +166,8 @@ impl Event<'_> {
             Self::TakeoverBegan { .. } => 8,
             Self::TakeoverEnded(_) => 9,
             Self::Limit { .. } => 10,
+            Self::ResyncBegan { .. } => 11,
+            Self::ResyncEnded { .. } => 12,
         }
     }
 
@@ -178,6 +196,16 @@ impl Event<'_> {
                 out.number(attribute::FAILED, totals.failed)?;
                 out.number(attribute::BYTES_ABSORBED, totals.bytes_absorbed)?;
                 out.number(attribute::DURATION_MS, totals.duration_ms)
+            }
+            Self::ResyncBegan { unprotected } => {
+                out.number(attribute::UNPROTECTED, unprotected.into())
+            }
+            Self::ResyncEnded {
+                unprotected,
+                protected,
+            } => {
+                out.number(attribute::UNPROTECTED, unprotected.into())?;
+                out.number(attribute::PROTECTED, protected)
             }
             Self::Limit { name, count } => {
                 out.text(attribute::REASON, name)?;

@@ -50,6 +50,8 @@ pub(crate) use limits::{
 pub(crate) use watch::{
     look_at_peer,
     look_at_service,
+    resync_began,
+    resync_ended,
     service_off,
     stood_down,
     takeover_began, //

@@ -10,7 +10,10 @@ use super::{
         PeerSeen,
         ServiceSeen, //
     },
-    event::State, //
+    event::{
+        Event,
+        State, //
+    }, //
 };
 use crate::{
     node::Node,
@@ -69,6 +72,22 @@ pub(crate) fn service_off(service: &Service) {
 pub(crate) fn takeover_began(service: &Service) {
     let mut told = service.told.lock();
     let event = told.takeover_began(silence_ms(&service.node));
+    service.node.events.send(Some(&service.name), &event);
+}
+
+/// Tells that connections are being given to the peer.
+pub(crate) fn resync_began(service: &Service) {
+    let unprotected = service.unprotected();
+    let event = Event::ResyncBegan { unprotected };
+    service.node.events.send(Some(&service.name), &event);
+}
+
+/// Tells that all were given that can be.
+pub(crate) fn resync_ended(service: &Service) {
+    let event = Event::ResyncEnded {
+        unprotected: service.unprotected(),
+        protected: service.resync.done(),
+    };
     service.node.events.send(Some(&service.name), &event);
 }
 

@@ -13,6 +13,31 @@ const MAX_CHUNK: usize = 16 << 10;
 /// What a run of bytes costs beside them, in bytes, roughly.
 const CHUNK_COST: u64 = 64;
 
+/// Where bytes are copied from.
+pub(crate) trait Source {
+    /// Returns how many there are.
+    fn len(&self) -> usize;
+
+    /// Appends `len` of them, from number `from` on, to `out`, which has room for them.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if there are not as many, `ENOSPC` if there is no room. `out` is as it was then.
+    fn append_to(&self, from: usize, len: usize, out: &mut KVec<u8>) -> Result;
+}
+
+impl Source for &[u8] {
+    fn len(&self) -> usize {
+        <[u8]>::len(self)
+    }
+
+    fn append_to(&self, from: usize, len: usize, out: &mut KVec<u8>) -> Result {
+        let bytes = self.get(from..).and_then(|rest| rest.get(..len));
+        out.extend_from_slice(bytes.ok_or(EFAULT)?, GFP_ATOMIC)?;
+        Ok(())
+    }
+}
+
 /// A run of bytes.
 struct Chunk {
     offset: u64,
@@ -68,14 +93,13 @@ impl Assembly {
     /// # Errors
     ///
     /// `ENOBUFS` if there is no such room, `ENOMEM`. What was there stays.
-    pub(crate) fn add(&mut self, offset: u64, bytes: &[u8], fin: bool, room: u64) -> Result {
+    pub(crate) fn add(&mut self, offset: u64, bytes: &dyn Source, fin: bool, room: u64) -> Result {
         // CAST: Widening.
         let end = offset + bytes.len() as u64;
         // CAST: What is longer than `bytes` leaves nothing of them.
         let known = self.next.saturating_sub(offset).min(bytes.len() as u64) as usize;
-        let new = bytes.get(known..).unwrap_or_default();
-        if !new.is_empty() {
-            self.store(offset.max(self.next), new, room)?;
+        if known < bytes.len() {
+            self.store(offset.max(self.next), bytes, known, room)?;
         }
         if fin && end >= self.next {
             self.fin = self.fin.or(Some(end));
@@ -84,9 +108,11 @@ impl Assembly {
         Ok(())
     }
 
-    fn store(&mut self, offset: u64, bytes: &[u8], room: u64) -> Result {
+    /// Stores what `source` has from number `from` on at `offset`.
+    fn store(&mut self, offset: u64, source: &dyn Source, from: usize, room: u64) -> Result {
+        let count = source.len().saturating_sub(from);
         // CAST: Widening.
-        let len = bytes.len() as u64;
+        let len = count as u64;
         let end = offset + len;
         let at = self.chunks.partition_point(|chunk| chunk.offset < offset);
         let before = at.checked_sub(1).and_then(|i| self.chunks.get_mut(i));
@@ -98,8 +124,9 @@ impl Assembly {
             return Err(ENOBUFS);
         }
         match before {
-            Some(last) if last.end() == offset && last.bytes.len() + bytes.len() <= MAX_CHUNK => {
-                last.bytes.extend_from_slice(bytes, GFP_ATOMIC)?;
+            Some(last) if last.end() == offset && last.bytes.len() + count <= MAX_CHUNK => {
+                last.bytes.reserve(count, GFP_ATOMIC)?;
+                source.append_to(from, count, &mut last.bytes)?;
                 self.size += len;
                 self.drop_within(at, end);
                 return Ok(());
@@ -109,13 +136,10 @@ impl Assembly {
         if self.chunks.get(at).is_some_and(is_within) {
             return Ok(());
         }
-        let mut copy = KVec::with_capacity(bytes.len(), GFP_ATOMIC)?;
-        copy.extend_from_slice(bytes, GFP_ATOMIC)?;
+        let mut bytes = KVec::with_capacity(count, GFP_ATOMIC)?;
+        source.append_to(from, count, &mut bytes)?;
         self.chunks.reserve(1, GFP_ATOMIC)?;
-        let chunk = Chunk {
-            offset,
-            bytes: copy,
-        };
+        let chunk = Chunk { offset, bytes };
         self.drop_within(at, end);
         self.chunks
             .insert_within_capacity(at, chunk)
@@ -187,10 +211,10 @@ mod tests {
     fn in_order_is_in_order() {
         let mut a = Assembly::new(1);
         for (offset, bytes, next) in [(1, "abc", 4), (4, "d", 5), (5, "efgh", 9)] {
-            assert!(a.add(offset, bytes.as_bytes(), false, ROOM).is_ok());
+            assert!(a.add(offset, &bytes.as_bytes(), false, ROOM).is_ok());
             assert_eq!((a.next(), a.chunks.len()), (next, 1));
         }
-        assert!(a.add(2, b"xxxxxxxij", false, ROOM).is_ok());
+        assert!(a.add(2, &&b"xxxxxxxij"[..], false, ROOM).is_ok());
         assert_eq!(a.at(1, 100), (&b"abcdefghij"[..], false));
         assert_eq!(a.at(4, 2), (&b"de"[..], false));
         assert_eq!(a.at(11, 2), (&b""[..], false));
@@ -200,13 +224,13 @@ mod tests {
     #[test]
     fn a_gap_closes_from_either_side() {
         let mut a = Assembly::new(1);
-        assert!(a.add(11, &[2; 10], false, ROOM).is_ok());
-        assert!(a.add(31, &[4; 10], false, ROOM).is_ok());
+        assert!(a.add(11, &&[2; 10][..], false, ROOM).is_ok());
+        assert!(a.add(31, &&[4; 10][..], false, ROOM).is_ok());
         assert_eq!((a.next(), a.chunks.len()), (1, 2));
         assert_eq!(a.at(1, 9).0.len() + a.at(21, 9).0.len(), 0);
-        assert!(a.add(21, &[3; 10], false, ROOM).is_ok());
+        assert!(a.add(21, &&[3; 10][..], false, ROOM).is_ok());
         assert_eq!(a.next(), 1);
-        assert!(a.add(1, &[1; 11], false, ROOM).is_ok());
+        assert!(a.add(1, &&[1; 11][..], false, ROOM).is_ok());
         assert_eq!(a.next(), 41);
         assert_eq!(
             (a.at(11, 1), a.at(12, 1)),
@@ -218,13 +242,13 @@ mod tests {
     fn a_piece_swallows_those_within_it() {
         let mut a = Assembly::new(1);
         for offset in [10, 20, 30, 40] {
-            assert!(a.add(offset, &[1; 5], false, ROOM).is_ok());
+            assert!(a.add(offset, &&[1; 5][..], false, ROOM).is_ok());
         }
-        assert!(a.add(10, &[2; 23], false, ROOM).is_ok());
+        assert!(a.add(10, &&[2; 23][..], false, ROOM).is_ok());
         assert_eq!((a.chunks.len(), a.size()), (3, 33 + 3 * CHUNK_COST));
-        assert!(a.add(12, &[3; 5], false, ROOM).is_ok());
+        assert!(a.add(12, &&[3; 5][..], false, ROOM).is_ok());
         assert_eq!((a.chunks.len(), a.at(12, 1).0), (3, &[2][..]));
-        assert!(a.add(1, &[4; 49], false, ROOM).is_ok());
+        assert!(a.add(1, &&[4; 49][..], false, ROOM).is_ok());
         assert_eq!(
             (a.next(), a.chunks.len(), a.size()),
             (50, 1, 49 + CHUNK_COST)
@@ -234,26 +258,26 @@ mod tests {
     #[test]
     fn the_fin_counts_when_it_is_reached() {
         let mut a = Assembly::new(1);
-        assert!(a.add(3, b"cd", true, ROOM).is_ok());
+        assert!(a.add(3, &&b"cd"[..], true, ROOM).is_ok());
         assert_eq!(a.next(), 1);
-        assert!(a.add(1, b"ab", false, ROOM).is_ok());
+        assert!(a.add(1, &&b"ab"[..], false, ROOM).is_ok());
         assert_eq!(a.next(), 6);
         assert_eq!(a.at(3, 9), (&b"cd"[..], true));
         assert_eq!(a.at(3, 2), (&b"cd"[..], false));
         assert_eq!(a.at(5, 1), (&b""[..], true));
         let mut bare = Assembly::new(1);
-        assert!(bare.add(1, b"", true, 0).is_ok());
+        assert!(bare.add(1, &&b""[..], true, 0).is_ok());
         assert_eq!((bare.next(), bare.at(1, 1)), (2, (&b""[..], true)));
     }
 
     #[test]
     fn without_room_nothing_changes() {
         let mut a = Assembly::new(1);
-        assert!(a.add(5, b"efgh", false, ROOM).is_ok());
-        assert!(a.add(1, b"abcd", true, 4 + CHUNK_COST - 1).is_err());
+        assert!(a.add(5, &&b"efgh"[..], false, ROOM).is_ok());
+        assert!(a.add(1, &&b"abcd"[..], true, 4 + CHUNK_COST - 1).is_err());
         assert_eq!((a.next(), a.fin, a.size()), (1, None, 4 + CHUNK_COST));
-        assert!(a.add(6, b"fg", false, 0).is_ok());
-        assert!(a.add(1, b"abcd", false, 4 + CHUNK_COST).is_ok());
+        assert!(a.add(6, &&b"fg"[..], false, 0).is_ok());
+        assert!(a.add(1, &&b"abcd"[..], false, 4 + CHUNK_COST).is_ok());
         assert_eq!(a.next(), 9);
     }
 }

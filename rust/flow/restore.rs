@@ -19,7 +19,8 @@
 
 use super::tracker::{
     first_edge,
-    Piece, //
+    Piece,
+    Tracker, //
 };
 use crate::wire::{
     record::Open,
@@ -134,6 +135,8 @@ pub(crate) struct Restore {
     told: u64,
     /// The service had sent all of its offsets below, as far as is known, while it was elsewhere.
     place: u64,
+    /// Whether nothing was under way then, nor has been since.
+    at_rest: bool,
     /// The client has sent all of its offsets below, as far as it was heard.
     client_next: u64,
     /// What the client acknowledges and offers; nothing is known before it has spoken, unless it was
@@ -166,6 +169,7 @@ impl Restore {
             sent: 1,
             told: 1,
             place: place.sent,
+            at_rest: place.at_rest.is_some(),
             client_next: 1,
             client,
         }
@@ -248,6 +252,7 @@ impl Restore {
         let end = offset + len as u64 + u64::from(header.has(flags::FIN));
         self.client_next = self.client_next.max(end);
         self.owes |= end > offset;
+        self.at_rest &= end == offset;
         let known = self.client.map_or(self.place, |c| c.ack);
         if let Some(ack) = header.ack.offset(self.iss, known) {
             self.client_acknowledges(ack, header.window);
@@ -522,10 +527,29 @@ impl Restore {
         self.phase = Phase::Done;
     }
 
+    /// Returns the right edge that the child has to go on with, as an offset.
+    fn edge_to_keep(&self) -> u64 {
+        let widest = u64::from(u16::MAX) << self.service_wscale;
+        self.old_edge.min(self.taken + widest)
+    }
+
     /// Returns the sequence number of the right edge that the child has to go on with.
     pub(crate) fn right_edge(&self) -> Seq {
-        let widest = u64::from(u16::MAX) << self.service_wscale;
-        self.irs.at(self.old_edge.min(self.taken + widest))
+        self.irs.at(self.edge_to_keep())
+    }
+
+    /// Returns the tracker with which a connection goes on that has just been spliced; `held` is the end
+    /// of the input that is held, `tsval` the client's last timestamp.
+    pub(crate) fn tracker(&self, held: u64, tsval: Option<u32>) -> Tracker {
+        let edge = self.edge.max(self.edge_to_keep());
+        Tracker::carried_on(
+            (self.irs, self.iss),
+            self.service_wscale,
+            (held, edge),
+            self.sent,
+            tsval,
+            self.at_rest,
+        )
     }
 }
 

@@ -213,6 +213,74 @@ impl Tracker {
         self.at_rest = at_rest;
     }
 
+    /// Creates the tracker of a connection that was carried on: the client has been told that all of its
+    /// offsets below `held` are held, and offered a window up to `edge`; the service has sent all of its
+    /// offsets below `sent`. `tsval` is the client's last timestamp, and `is_answered` whether the
+    /// service was the last to speak.
+    pub(crate) fn carried_on(
+        (irs, iss): (Seq, Seq),
+        wscale: u8,
+        (held, edge): (u64, u64),
+        sent: u64,
+        tsval: Option<u32>,
+        is_answered: bool,
+    ) -> Self {
+        Self {
+            service_next: sent,
+            asked: if is_answered { 1 } else { sent },
+            tsval,
+            logged: held,
+            reached: held,
+            acked: held,
+            wanted: held,
+            offered_edge: edge,
+            sent_edge: edge,
+            ..Self::new(irs, iss, wscale, 0)
+        }
+    }
+
+    /// All of the client's offsets below `end` are held here.
+    pub(crate) fn holds(&mut self, end: u64) {
+        self.logged = self.logged.max(end);
+    }
+
+    /// Returns whether there is no gap in what is known of the client's stream.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.reached <= self.logged
+    }
+
+    /// Returns the client's last timestamp.
+    pub(crate) fn tsval(&self) -> Option<u32> {
+        self.tsval
+    }
+
+    /// Returns the window in bytes that a SYN-ACK of this connection would have offered, for a backup that
+    /// hears of it only now.
+    pub(crate) fn first_window(&self, offered: u32) -> u32 {
+        let edge = u32::try_from(self.sent_edge.saturating_sub(self.logged)).unwrap_or(u32::MAX);
+        offered.max(edge)
+    }
+
+    /// A backup is told of the connection from its beginning: it has confirmed nothing yet, and knows of
+    /// the right edge that is returned, to be told with the last of the input.
+    ///
+    /// `window` is the one that it was told that the SYN-ACK had.
+    pub(crate) fn begin_again(&mut self, window: u32) -> u64 {
+        let room = self.offered_edge.saturating_sub(self.wanted);
+        let edge = self.offered_edge.max(self.sent_edge) + room + EDGE_SLACK;
+        self.told_edge = if self.logged == 1 {
+            first_edge(window)
+        } else {
+            edge
+        };
+        self.told_with = self.logged;
+        self.known_edge = self.sent_edge;
+        self.confirmed = 0;
+        self.waits_since = None;
+        self.kept = None;
+        self.told_edge
+    }
+
     /// Returns the offset that the service's next byte has.
     pub(crate) fn place(&self) -> u64 {
         self.service_next
@@ -395,6 +463,11 @@ impl Tracker {
     fn sent(&mut self, ack: u64, edge: u64) {
         self.acked = self.acked.max(ack);
         self.sent_edge = self.sent_edge.max(edge);
+        self.kept = None;
+    }
+
+    /// What was to be kept is not: it is said again, or not at all.
+    pub(crate) fn forget_kept(&mut self) {
         self.kept = None;
     }
 
@@ -831,6 +904,57 @@ mod tests {
             ..from_service(t.logged, 500)
         };
         t.outbound(&segment, len as usize, false, NOW);
+    }
+
+    #[test]
+    fn a_backup_that_comes_later_is_waited_for_without_taking_anything_back() {
+        let mut t = Tracker::carried_on((IRS, ISS), WSCALE, (5001, 70_001), 900, None, false);
+        assert!(t.is_whole());
+        t.outbound_unprotected(&from_service(5001, 600), 10);
+        let sent = 5001 + (600u64 << WSCALE);
+        let edge = t.begin_again(65535);
+        assert!(edge > sent);
+        // What has left stays, and no more is offered than the backup knows of.
+        assert_eq!(
+            t.outbound(&from_service(5001, 600), 10, false, NOW),
+            Outbound::Pass
+        );
+        assert!(matches!(
+            t.outbound(&from_service(5001, 700), 10, false, NOW),
+            Outbound::Clamp { ack, window } if ack == IRS.at(5001) && window <= 600
+        ));
+        assert_eq!(log(&mut t, 5001, 100, 0).map(|p| p.end()), Some(5101));
+        assert!(matches!(
+            t.outbound(&from_service(5101, 700), 10, false, NOW),
+            Outbound::Clamp { ack, .. } if ack == IRS.at(5001)
+        ));
+        assert!(t.confirm(5001).is_some());
+        assert_eq!(t.confirm(5101), Some(Release::Partly));
+        assert_eq!(
+            t.outbound(&from_service(5101, 700), 10, false, NOW),
+            Outbound::Pass
+        );
+    }
+
+    #[test]
+    fn a_client_that_has_sent_nothing_is_told_of_by_its_window() {
+        let mut t = Tracker::new(IRS, ISS, WSCALE, 1000);
+        t.outbound_unprotected(&from_service(1, 2000), 10);
+        let window = t.first_window(1000);
+        assert_eq!(window, 2000 << WSCALE);
+        assert_eq!(t.begin_again(window), first_edge(window));
+        assert_eq!(t.first_window(u32::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn a_gap_is_no_whole() {
+        let mut t = open();
+        log(&mut t, 101, 100, 0);
+        assert!(!t.is_whole());
+        log(&mut t, 1, 100, 0);
+        assert!(!t.is_whole());
+        t.holds(201);
+        assert!(t.is_whole());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::wire::{
 };
 
 /// What is known of an unprotected connection.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Watch {
     /// The end of what the service was seen to send.
     sent: Option<Seq>,
@@ -21,6 +21,14 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// Nothing is known.
+    pub(crate) const fn new() -> Self {
+        Self {
+            sent: None,
+            asked: None,
+        }
+    }
+
     /// Looks at a segment of the service with `len` bytes of payload.
     pub(crate) fn outbound(&mut self, header: &Header, len: usize) {
         if len == 0 || header.any(flags::SYN | flags::RST) {
@@ -71,7 +79,7 @@ mod tests {
     #[test]
     fn a_request_that_follows_an_answer_is_a_safe_point() {
         let start = u32::MAX - 50;
-        let mut watch = Watch::default();
+        let mut watch = Watch::new();
         // Nobody knows what the first one that is seen follows.
         watch.outbound(&from_service(start), 30);
         assert!(!watch.inbound(&from_client(start.wrapping_add(30))));
@@ -84,7 +92,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_short_or_has_not_arrived_is_none() {
-        let mut watch = Watch::default();
+        let mut watch = Watch::new();
         assert!(!watch.inbound(&from_client(100)));
         watch.outbound(&from_service(100), NO_ANSWER as usize);
         assert!(!watch.inbound(&from_client(100 + NO_ANSWER as u32)));

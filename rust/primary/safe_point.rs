@@ -13,10 +13,7 @@ use super::{
 };
 use crate::{
     flow::tracker::Tracker,
-    kapi::{
-        net::tcp::RequestFields,
-        time, //
-    },
+    kapi::net::tcp::RequestFields,
     service::{
         hooks::Segment,
         FlowRef,
@@ -25,6 +22,7 @@ use crate::{
     },
     wire::seq::Seq, //
 };
+use core::mem;
 
 /// Looks whether a segment of the client with a payload is the first one of a request at a safe
 /// point, and begins the log anew there. To be called before the segment is logged; in softirq
@@ -32,7 +30,7 @@ use crate::{
 pub(super) fn look(service: &Service, flow: &FlowRef, segment: &Segment<'_>) {
     let may = match &mut *flow.state.lock() {
         FlowState::Tracked(tracked) => tracked.tracker.may_begin_anew(&segment.header),
-        FlowState::Unprotected(watch) => watch.inbound(&segment.header),
+        FlowState::Unprotected(unprotected) => unprotected.watch.inbound(&segment.header),
         _ => false,
     };
     if !may || !service.is_protected() {
@@ -58,18 +56,17 @@ fn begin_anew(service: &Service, flow: &FlowRef, fields: &RequestFields) {
         // It stays what it was.
         return;
     }
-    *state = FlowState::Tracked(Tracked {
-        tracker: Tracker::resumed(
-            Seq::new(fields.irs),
-            Seq::new(fields.iss),
-            fields.wscale,
-            fields.window,
-        ),
-        session: service.node.channel.session(),
-        kept: None,
-        began: time::jiffies(),
+    let tracker = Tracker::resumed(
+        Seq::new(fields.irs),
+        Seq::new(fields.iss),
+        fields.wscale,
+        fields.window,
+    );
+    let tracked = FlowState::Tracked(Tracked {
         is_open: true,
+        ..Tracked::new(service, tracker, &opened)
     });
+    let _drop_outside_lock = mem::replace(&mut *state, tracked);
     drop(state);
     if was_unprotected {
         service.count_resumed();

@@ -18,6 +18,7 @@ use super::{
     Service, //
 };
 use crate::{
+    flow::assembly::Source,
     kapi::net::{
         neighbour::Message,
         netfilter::{
@@ -26,7 +27,8 @@ use crate::{
             Point,
             Registration,
             Verdict, //
-        }, //
+        },
+        skbuff::SkBuff, //
     },
     primary, takeover,
     wire::{
@@ -147,9 +149,31 @@ impl Segment<'_> {
         Options::parse(self.packet.data().get(start..end).unwrap_or_default())
     }
 
-    /// Returns where the payload begins, in bytes.
-    pub(crate) fn payload(&self) -> usize {
-        self.tcp + self.header.len
+    /// Returns `len` bytes of the payload, from number `skip` on.
+    pub(crate) fn part(&self, skip: usize, len: usize) -> Part<'_> {
+        Part {
+            skb: &self.packet,
+            offset: self.tcp + self.header.len + skip,
+            len,
+        }
+    }
+}
+
+/// A part of a packet.
+pub(crate) struct Part<'a> {
+    skb: &'a SkBuff,
+    /// Where it begins, in bytes from the start of the packet.
+    offset: usize,
+    len: usize,
+}
+
+impl Source for Part<'_> {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn append_to(&self, from: usize, len: usize, out: &mut KVec<u8>) -> Result {
+        self.skb.append_to(self.offset + from, len, out)
     }
 }
 

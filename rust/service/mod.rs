@@ -8,7 +8,6 @@ pub(crate) mod ownership;
 use crate::{
     backup::Replica,
     events,
-    flow::watch::Watch,
     kapi::{
         net::{
             neighbour,
@@ -32,7 +31,12 @@ use crate::{
     node::Node,
     primary::{
         self,
-        Tracked, //
+        resync::{
+            self,
+            Resync, //
+        },
+        Tracked,
+        Unprotected, //
     },
     takeover::{
         self,
@@ -112,7 +116,7 @@ pub(crate) enum FlowState {
     /// It is served here and logged to the backup.
     Tracked(Tracked),
     /// It is served here, and would be lost with this node.
-    Unprotected(Watch),
+    Unprotected(Unprotected),
     /// It is served by the peer; what is needed to carry it on is held here.
     Replica(KBox<Replica>),
     /// It was served by the peer, and is being carried on.
@@ -165,6 +169,9 @@ pub(crate) struct Service {
     pub(crate) takeover: Takeover,
     /// How the last takeover went.
     pub(crate) report: Report,
+    /// What the peer is being given.
+    #[pin]
+    pub(crate) resync: Resync,
     /// What the operator may change at any time.
     pub(crate) tuning: Arc<Tuning>,
     /// Notified when a node that was to leave has left, or speaks again.
@@ -203,7 +210,14 @@ pub(crate) struct Tuning {
     pub(crate) commit_timeout_ms: Atomic<u32>,
     /// Where the log of a connection may begin anew: one of `SAFE_POINTS_*`.
     pub(crate) safe_points: Atomic<u32>,
+    /// What becomes of the connections when the peer is lost: one of `ON_PEER_LOSS_*`.
+    pub(crate) on_peer_loss: Atomic<u32>,
 }
+
+/// They go on without protection.
+pub(crate) const ON_PEER_LOSS_DEGRADE: u32 = 0;
+/// They stand still: their clients are told nothing that would be lost with this node.
+pub(crate) const ON_PEER_LOSS_STALL: u32 = 1;
 
 /// Nowhere: the log is whole.
 pub(crate) const SAFE_POINTS_WHOLE: u32 = 0;
@@ -217,6 +231,7 @@ impl Tuning {
             hold_timeout_ms: Atomic::new(10_000),
             commit_timeout_ms: Atomic::new(2_000),
             safe_points: Atomic::new(SAFE_POINTS_WHOLE),
+            on_peer_loss: Atomic::new(ON_PEER_LOSS_DEGRADE),
         }
     }
 }
@@ -252,6 +267,7 @@ impl Service {
                 peer_unprotected: Atomic::new(u32::MAX),
                 takeover <- Takeover::new(),
                 report: Report::new(),
+                resync <- Resync::new(),
                 left <- new_condvar!("Service::left"),
                 asked_us: Atomic::new(0),
                 tuning: definition.tuning,
@@ -471,6 +487,7 @@ impl Service {
         self.backed.store(0, Relaxed);
         self.peer_unprotected.store(u32::MAX, Relaxed);
         self.ownership.lock().session_changed();
+        resync::start_over(self);
         match self.state().0 {
             State::Active => {}
             // Its own connections, which the next packet of each finds to be of another session.
@@ -731,8 +748,22 @@ impl Service {
         self.count(-1, matches!(was, FlowState::Unprotected(_)));
     }
 
+    /// Returns whether the connections are to stand still rather than to go on without protection.
+    /// Callable from any context.
+    pub(crate) fn stalls(&self) -> bool {
+        self.tuning.on_peer_loss.load(Relaxed) == ON_PEER_LOSS_STALL
+    }
+
+    /// Returns whether something may wait for the backup. Callable from any context.
+    pub(crate) fn waits_for_backup(&self) -> bool {
+        self.node.channel.is_backed() || self.stalls()
+    }
+
     /// Returns for how long something may wait for the backup, in jiffies.
     pub(crate) fn patience(&self) -> u64 {
+        if self.stalls() {
+            return u64::MAX;
+        }
         // CAST: Widening.
         msecs_to_jiffies(self.tuning.commit_timeout_ms.load(Relaxed)) as u64
     }
@@ -747,6 +778,11 @@ impl Service {
         // CAST: Two's complement: adding -1 modulo 2^32.
         self.unprotected.add(-1i32 as u32, Relaxed);
         self.node.stats.connections_resumed.inc();
+    }
+
+    /// Returns how many connections are not protected.
+    pub(crate) fn unprotected(&self) -> u32 {
+        self.unprotected.load(Relaxed)
     }
 
     /// Returns whether the log of a connection may begin anew after each answered request.

@@ -18,10 +18,7 @@ mod report;
 mod restoring;
 
 use crate::{
-    flow::{
-        restore::Phase,
-        watch::Watch, //
-    },
+    flow::restore::Phase,
     kapi::{
         net::tcp::Locked,
         time, //
@@ -165,9 +162,11 @@ fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> 
     }
     restoring.machine.splice();
     let absorbed = restoring.machine.absorbed();
-    // Its log was the peer's: from here on it is a connection like one from before the module.
-    *state = FlowState::Unprotected(Watch::default());
-    primary::not_logged(service);
+    // Its log was the peer's: from here on it is one that was never logged, and may be.
+    if let FlowState::Restoring(restoring) = mem::replace(&mut *state, FlowState::Gone) {
+        *state = FlowState::Unprotected(KBox::into_inner(restoring).finish());
+    }
+    primary::carried_on(service);
     drop(state);
     service.node.stats.bytes_absorbed.add(absorbed);
     service.node.stats.connections_restored.inc();
@@ -324,9 +323,7 @@ fn step(service: &Service, flow: &FlowRef, now_ms: u64) -> Step {
 fn begin(service: &Service, state: &mut FlowState, now_ms: u64) -> Result {
     let room = KBox::<Restoring>::new_uninit(GFP_ATOMIC)?;
     let hold_ms = service.tuning.hold_timeout_ms.load(Relaxed).into();
-    if let FlowState::Replica(replica) =
-        mem::replace(state, FlowState::Unprotected(Watch::default()))
-    {
+    if let FlowState::Replica(replica) = mem::replace(state, FlowState::Gone) {
         let restoring = Restoring::new(KBox::into_inner(replica), now_ms, hold_ms);
         *state = FlowState::Restoring(room.write(restoring));
     }

@@ -8,16 +8,20 @@ use crate::{
         Child,
         Phase, //
     },
-    kapi::net::{
-        netfilter::Verdict,
-        tcp::{
-            Request,
-            Sender, //
-        }, //
+    kapi::{
+        net::{
+            netfilter::Verdict,
+            tcp::{
+                Request,
+                Sender, //
+            }, //
+        },
+        time, //
     },
     primary::{
         rewrite_ack,
-        rewrite_flags, //
+        rewrite_flags,
+        rewrite_seq, //
     },
     service::{
         hooks::Segment,
@@ -30,13 +34,10 @@ use crate::{
         seq::Seq, //
     },
 };
-use kernel::prelude::*;
 
 /// The congestion window while the client has what is sent already, in segments: what is absorbed
 /// here burdens no network.
 const FAST_FORWARD_CWND: u32 = 1000;
-/// Where the sequence number stands in a TCP header.
-const SEQ: usize = 4;
 
 /// Returns whether a connection is to be carried on, or is being so. Callable from softirq and process
 /// context.
@@ -81,14 +82,9 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
         restoring.hear_tsval(timestamps.val);
     }
     if let Some(piece) = piece {
-        let start = segment.payload() + piece.skip;
-        let mut bytes = KVec::new();
+        let part = segment.part(piece.skip, piece.len);
         // Without memory, or over the limit, the client has to send it again.
-        let _ = bytes
-            .reserve(piece.len, GFP_ATOMIC)
-            .map_err(Error::from)
-            .and_then(|()| segment.packet.append_to(start, piece.len, &mut bytes))
-            .and_then(|()| restoring.input.add(piece.offset, &bytes, piece.fin));
+        let _ = restoring.input.add(piece.offset, &part, piece.fin);
     }
     let injection = tell.map(|tell| restoring.injection(tell.ack, tell.window));
     drop(state);
@@ -154,12 +150,8 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
             segment.packet.accept()
         }
         Child::Rewrite { seq, ack, window } => {
-            let tcp = segment.tcp;
-            let rewritten = rewrite_ack(&mut segment, ack, window).and_then(|()| {
-                segment
-                    .packet
-                    .rewrite_tcp(tcp, SEQ, seq.raw().to_be_bytes())
-            });
+            let rewritten = rewrite_ack(&mut segment, ack, window)
+                .and_then(|()| rewrite_seq(&mut segment, seq));
             // What cannot be rewritten must not leave.
             if rewritten.is_err() {
                 return segment.packet.absorb();
@@ -177,14 +169,9 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
 /// Makes the stack's answer to a segment of a connection that it does not know into the question where
 /// the client is.
 fn ask(mut segment: Segment<'_>, (seq, ack, window): (Seq, Seq, u16)) -> Verdict {
-    let tcp = segment.tcp;
     let is_answer = segment.header.has(flags::RST);
     let asked = rewrite_ack(&mut segment, ack, window)
-        .and_then(|()| {
-            segment
-                .packet
-                .rewrite_tcp(tcp, SEQ, seq.raw().to_be_bytes())
-        })
+        .and_then(|()| rewrite_seq(&mut segment, seq))
         .and_then(|()| rewrite_flags(&mut segment, flags::ACK));
     if is_answer && asked.is_ok() {
         segment.packet.accept()
@@ -224,14 +211,12 @@ pub(crate) fn syn_ack(service: &Service, flow: &FlowRef, mut segment: Segment<'_
         return segment.packet.absorb();
     }
     restoring.child_tsval = request.0.tsval;
+    restoring.began = (request.0.tsval, time::now_ms());
     restoring.machine.syn_ack_seen();
     restoring.retry_ms = 0;
     drop(state);
     service.node.desk.ring();
-    let tcp = segment.tcp;
     // Without it connection tracking takes what follows for invalid, if there is any.
-    let _ = segment
-        .packet
-        .rewrite_tcp(tcp, SEQ, request.0.iss.to_be_bytes());
+    let _ = rewrite_seq(&mut segment, Seq::new(request.0.iss));
     segment.packet.accept()
 }

@@ -13,6 +13,7 @@ use crate::{
         Restore, //
     },
     kapi::net::tcp::RequestFields,
+    primary::Unprotected,
     service::Service,
     wire::record::{
         open,
@@ -53,6 +54,8 @@ pub(crate) struct Restoring {
     pub(super) client_tsval: u32,
     /// The child's last timestamp.
     pub(super) child_tsval: u32,
+    /// Its first one, and when that was, on the monotonic clock in milliseconds.
+    pub(super) began: (u32, u64),
     /// When to try again, on the monotonic clock in milliseconds.
     pub(super) retry_ms: u64,
     /// When it last came further, or the server had reason to keep it waiting.
@@ -75,6 +78,7 @@ impl Restoring {
             input: replica.input,
             client_tsval: replica.open.client_tsval.get(),
             child_tsval: 0,
+            began: (0, 0),
             open: replica.open,
             retry_ms: 0,
             progress: 0,
@@ -137,6 +141,20 @@ pub(super) enum Step {
 }
 
 impl Restoring {
+    /// Returns what the connection is once client and child are spliced.
+    pub(super) fn finish(self) -> Unprotected {
+        let tsval = self.has_timestamps().then_some(self.client_tsval);
+        let tracker = self.machine.tracker(self.input.end(), tsval);
+        let (service_tsval, clock_ms) = self.began;
+        let open = Open {
+            client_tsval: self.client_tsval.into(),
+            service_tsval: service_tsval.into(),
+            clock_ms: clock_ms.into(),
+            ..self.open
+        };
+        Unprotected::carried_on(tracker, &open, self.input)
+    }
+
     pub(super) fn note_progress(&mut self, now_ms: u64) {
         let progress = self.machine.progress();
         if progress != self.progress {

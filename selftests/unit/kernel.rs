@@ -122,6 +122,7 @@ pub mod prelude {
     pub type Result<T = (), E = Error> = core::result::Result<T, E>;
 
     pub const ENOMEM: Error = Error(-12);
+    pub const EFAULT: Error = Error(-14);
     pub const ENOBUFS: Error = Error(-105);
     pub const GFP_ATOMIC: Flags = Flags;
 }

@@ -47,7 +47,7 @@ fn pieces_in_any_order_make_the_same_stream() {
                 let fin = start + length > LENGTH;
                 let bytes: Vec<u8> = (start..end).map(byte).collect();
                 kernel::fail_after(failure);
-                let added = assembly.add(start, &bytes, fin, u64::MAX);
+                let added = assembly.add(start, &&bytes[..], fin, u64::MAX);
                 kernel::fail_after(None);
                 if added.is_ok() {
                     there[start as usize..(end + u64::from(fin)) as usize].fill(true);
@@ -76,7 +76,7 @@ fn the_size_is_bounded() {
             for (start, length) in pieces {
                 let bytes: Vec<u8> = (start..start + length).map(byte).collect();
                 let left = room - assembly.size();
-                let _ = assembly.add(start, &bytes, false, left);
+                let _ = assembly.add(start, &&bytes[..], false, left);
                 prop_assert!(assembly.size() <= room);
             }
             Ok(())

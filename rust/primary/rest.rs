@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the backup is told of the service's place: how far it has come, and when a connection has come
+//! to rest.
+
+use super::Tracked;
+use crate::{
+    service::{
+        Flow,
+        FlowRef,
+        FlowState,
+        Service, //
+    },
+    wire::{
+        key::Key,
+        record::{
+            self,
+            place, //
+        },
+        seq::Seq, //
+    },
+};
+use kernel::prelude::*;
+
+/// Tells the backup how far the service has come, if that is due.
+///
+/// # Errors
+///
+/// Those of [`Log::append`](crate::channel::log::Log::append).
+pub(super) fn tell_place(service: &Service, key: &Key, tracked: &mut Tracked) -> Result {
+    let Some(sent) = tracked.tracker.place_to_tell() else {
+        return Ok(());
+    };
+    let place = record::Place {
+        key: *key,
+        incarnation: tracked.tracker.incarnation().into(),
+        sent: sent.into(),
+        ..Default::default()
+    };
+    service.node.channel.log.append(&place, None)?;
+    tracked.tracker.place_told(false);
+    Ok(())
+}
+
+/// Returns whether a connection seems to be at rest, as it was when this was last asked.
+pub(crate) fn settles(flow: &Flow) -> bool {
+    match &mut *flow.state.lock() {
+        FlowState::Tracked(tracked) => tracked.tracker.settles(),
+        _ => false,
+    }
+}
+
+/// Tells the backup that nothing is under way on a connection, if that is so. Process context.
+pub(crate) fn note_rest(service: &Service, flow: &FlowRef) {
+    let Some(socket) = service.socket_of(&flow.key) else {
+        return;
+    };
+    // With the socket locked nothing is sent or taken in.
+    socket.if_quiet(|quiet| {
+        let mut state = flow.state.lock();
+        let FlowState::Tracked(tracked) = &mut *state else {
+            return;
+        };
+        let tracker = &mut tracked.tracker;
+        let current = tracked.session == service.node.channel.session();
+        if !current || tracker.service_seq() != Seq::new(quiet.snd_nxt) || !tracker.settles() {
+            return;
+        }
+        let place = record::Place {
+            key: flow.key,
+            incarnation: tracker.incarnation().into(),
+            flags: place::AT_REST,
+            sent: tracker.place().into(),
+            window: quiet.window.into(),
+            ..Default::default()
+        };
+        if service.node.channel.log.append(&place, None).is_ok() {
+            tracker.place_told(true);
+            service.node.stats.rests.inc();
+        }
+    });
+}
