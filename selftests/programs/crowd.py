@@ -4,8 +4,8 @@
 
 All are opened, the idle ones have had one answer, the downloads the beginning of theirs; then the
 program prints "ready". When the file --go appears the downloads go on; when all are done, a few of
-the idle connections ask again, and then all of them. Every byte is compared. Prints what it has seen
-and how long it took; exits 1 if a connection did not end well.
+the idle connections ask again, and then all of them. Every byte is compared. Prints what it has
+seen and how long it took; exits 1 if a connection did not end well.
 
 One thread and one selector: ten thousand connections are no work for it.
 """
@@ -80,8 +80,7 @@ class Crowd:
             print(f"failed {connection.name}: {why}", flush=True)
 
     def until_whole(self, connections, at_once, begin):
-        """Begins each of them, a few at a time, until all have their answers; returns how long each
-        has waited."""
+        """Begins each of them, a few at a time, until all have their answers; returns the waits."""
         waiting = list(reversed(connections))
         waits = []
         with selectors.DefaultSelector() as selector:
