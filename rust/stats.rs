@@ -130,6 +130,8 @@ counters! {
     replicas_refused,
     /// How often the log of a connection has begun anew at a safe point.
     safe_points,
+    /// Settings in which the peer was found to differ.
+    settings_differ,
     /// How often this node fell silent because another one speaks.
     stand_downs,
     /// SYN-ACKs that have waited for the backup.

@@ -60,11 +60,11 @@ def malformed():
     yield "a record longer than its frame", GREETING + frame(1, record(HEARTBEAT, bytes(8), 9))
     yield "half a record header", GREETING + frame(1, b"\x02\0")
     yield "a role that does not exist", GREETING + frame(1, record(SERVICE, KEY[:18] + b"\x07\0" +
-                                                                   bytes(12)))
+                                                                   bytes(44)))
     yield "a scale of 15", GREETING + frame(1, record(
         OPEN, (KEY + bytes(8) + b"\x01\x0f\x0f\0").ljust(OPEN_BODY, b"\0")))
     yield "an epoch after which there is none", GREETING + frame(1, record(
-        SERVICE, KEY[:18] + b"\1\1" + b"\xff" * 8 + bytes(4)))
+        SERVICE, KEY[:18] + b"\1\1" + b"\xff" * 8 + bytes(36)))
     yield "data that has no bytes", GREETING + frame(1, record(DATA, KEY + bytes(8) +
                                                                struct.pack(">QQ", 1, 1)))
     yield "data at the SYN", GREETING + frame(1, record(DATA, KEY + bytes(8) +
@@ -84,7 +84,7 @@ def odd():
     yield "a connection of an unknown service", frame(1, record(OPEN, KEY.ljust(OPEN_BODY, b"\0")))
     nobody = bytes(10) + b"\xff\xff\x0a\0\0\1\0\1"
     yield "a service that nobody has", frame(
-        1, record(SERVICE, nobody + b"\x01\x01" + struct.pack(">QI", 1 << 60, 0)))
+        1, record(SERVICE, nobody + b"\x01\x01" + struct.pack(">QI", 1 << 60, 0) + bytes(32)))
     yield "heartbeats, many in a frame", frame(1, HEARTBEAT_RECORD * 500)
 
 

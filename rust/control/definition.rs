@@ -170,6 +170,9 @@ pub(super) const ATTRIBUTES: &[Attribute<Definition>] = &[
     Attribute::ro(c"unprotected", |d, out| {
         write!(out, "{}", d.service().map_or(0, |s| s.unprotected()))
     }),
+    Attribute::ro(c"peer_differs", |d, out| {
+        write!(out, "{}", d.service().map_or(0, |s| s.differences()))
+    }),
     Attribute::ro(c"resync_found", |d, out| {
         write!(out, "{}", d.service().map_or(0, |s| s.resync.found()))
     }),

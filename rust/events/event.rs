@@ -131,6 +131,11 @@ pub(crate) enum Event<'a> {
         /// How many have become so.
         protected: u64,
     },
+    /// The peer has something set otherwise.
+    Differs {
+        /// What, and both values.
+        reason: &'a str,
+    },
     /// A limit was reached.
     Limit {
         /// The file in `limits/`.
@@ -168,6 +173,7 @@ impl Event<'_> {
             Self::Limit { .. } => 10,
             Self::ResyncBegan { .. } => 11,
             Self::ResyncEnded { .. } => 12,
+            Self::Differs { .. } => 13,
         }
     }
 
@@ -190,7 +196,9 @@ impl Event<'_> {
                 out.number(attribute::EPOCH, epoch)?;
                 reason.map_or(Ok(()), |reason| out.text(attribute::REASON, reason))
             }
-            Self::Unprotected { reason } => out.text(attribute::REASON, reason),
+            Self::Unprotected { reason } | Self::Differs { reason } => {
+                out.text(attribute::REASON, reason)
+            }
             Self::TakeoverEnded(totals) => {
                 out.number(attribute::RESTORED, totals.restored)?;
                 out.number(attribute::FAILED, totals.failed)?;

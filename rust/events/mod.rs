@@ -48,6 +48,7 @@ pub(crate) use limits::{
     Reached, //
 };
 pub(crate) use watch::{
+    differs,
     look_at_peer,
     look_at_service,
     resync_began,

@@ -75,6 +75,12 @@ pub(crate) fn takeover_began(service: &Service) {
     service.node.events.send(Some(&service.name), &event);
 }
 
+/// Tells that the peer has something set otherwise.
+pub(crate) fn differs(service: &Service, reason: &str) {
+    let event = Event::Differs { reason };
+    service.node.events.send(Some(&service.name), &event);
+}
+
 /// Tells that connections are being given to the peer.
 pub(crate) fn resync_began(service: &Service) {
     let unprotected = service.unprotected();

@@ -4,6 +4,7 @@
 
 pub(crate) mod hooks;
 pub(crate) mod ownership;
+mod settings;
 
 use crate::{
     backup::Replica,
@@ -83,6 +84,7 @@ use ownership::{
     Silence,
     State, //
 };
+use settings::Compared;
 
 /// How often the address is announced once it was taken, and how long to wait after each, in
 /// milliseconds: switches and hosts forget, and announcements get lost.
@@ -164,6 +166,10 @@ pub(crate) struct Service {
     /// How many connections the peer said it has that this node could not carry on; `u32::MAX`
     /// before it has said so in this session.
     peer_unprotected: Atomic<u32>,
+    /// What the nodes had set when that was last compared, and in how much they differed.
+    #[pin]
+    compared: Mutex<Option<Compared>>,
+    differences: Atomic<u32>,
     /// The takeover that is going on.
     #[pin]
     pub(crate) takeover: Takeover,
@@ -265,6 +271,8 @@ impl Service {
                 backed: Atomic::new(0),
                 status_us: Atomic::new(0),
                 peer_unprotected: Atomic::new(u32::MAX),
+                compared <- new_mutex!(None, "Service::compared"),
+                differences: Atomic::new(0),
                 takeover <- Takeover::new(),
                 report: Report::new(),
                 resync <- Resync::new(),
@@ -334,6 +342,16 @@ impl Service {
             && self.peer_unprotected.load(Relaxed) == 0
     }
 
+    /// Returns what the operator wants this node to be.
+    fn role(&self) -> Role {
+        self.ownership.lock().role()
+    }
+
+    /// Returns in how many settings the peer was last heard to differ.
+    pub(crate) fn differences(&self) -> u32 {
+        self.differences.load(Relaxed)
+    }
+
     /// Returns how many connections there are.
     pub(crate) fn connections(&self) -> u32 {
         self.connections.load(Relaxed)
@@ -344,10 +362,7 @@ impl Service {
         let ownership = *self.ownership.lock();
         record::Service {
             service: self.endpoint,
-            role: match ownership.role() {
-                Role::Primary => record::role::PRIMARY,
-                Role::Backup => record::role::BACKUP,
-            },
+            role: settings::role_number(ownership.role()),
             // One that leaves still answers for what it has not been relieved of.
             active: u8::from(matches!(ownership.state(), State::Active | State::Leaving)),
             epoch: ownership.epoch().into(),
@@ -358,6 +373,7 @@ impl Service {
                 // Nobody holds what is still on its way.
                 .saturating_add(u32::from(self.takeover.is_going_on()))
                 .into(),
+            settings: settings::own(self),
         }
     }
 
@@ -384,6 +400,7 @@ impl Service {
         self.status_us.store(time::now_us(), Relaxed);
         self.peer_unprotected
             .store(status.unprotected.get(), Relaxed);
+        settings::compare(self, status);
         self.node.desk.ring();
     }
 

@@ -112,6 +112,8 @@ bodies! {
         epoch: U64,
         /// How many connections the sender has that the receiver could not carry on.
         unprotected: U32,
+        /// What should be the same on both nodes.
+        settings: Settings,
     }
 
     /// A client's SYN was answered: all that the other node needs to answer it the same way.
@@ -198,6 +200,40 @@ bodies! {
         /// With [`place::AT_REST`], the window that the client offers, in bytes; else 0.
         window: U32,
     }
+}
+
+/// What an operator has set for a service, and should have set alike on both nodes.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    FromBytes,
+    Immutable,
+    IntoBytes,
+    KnownLayout,
+    PartialEq,
+    Eq,
+    Unaligned,
+)]
+#[repr(C)]
+pub(crate) struct Settings {
+    /// `safe_points`, as a number.
+    pub(crate) safe_points: u8,
+    /// `on_peer_loss`, as a number.
+    pub(crate) on_peer_loss: u8,
+    /// 0.
+    pub(crate) reserved: [u8; 2],
+    /// `hold_timeout_ms`.
+    pub(crate) hold_timeout_ms: U32,
+    /// `commit_timeout_ms`.
+    pub(crate) commit_timeout_ms: U32,
+    /// `limits/max_connections`.
+    pub(crate) max_connections: U32,
+    /// `limits/max_log_bytes`.
+    pub(crate) max_log_bytes: U64,
+    /// `limits/max_log_bytes_per_connection`.
+    pub(crate) max_log_bytes_per_connection: U64,
 }
 
 /// Values of [`Service::role`].
@@ -387,7 +423,7 @@ mod tests {
         assert_eq!(HEADER, 4);
         assert_eq!(size_of::<Hello>(), 8);
         assert_eq!(size_of::<Heartbeat>(), 8);
-        assert_eq!(size_of::<Service>(), 32);
+        assert_eq!(size_of::<Service>(), 64);
         assert_eq!(size_of::<Open>(), 70);
         assert_eq!(size_of::<Data>(), 60);
         assert_eq!(size_of::<Close>(), 40);
