@@ -359,7 +359,7 @@ impl Connection {
         self.responses
             .response(from, i64::from(segment.length), segment.payload);
         if segment.flags.has(Flags::FIN) {
-            let asked = self.input.high > 1;
+            let asked = self.input.high > 1 && self.input.fin != Some(1);
             if output.fin.is_none() && self.responses.is_cut_off(end, asked) {
                 breach(Kind::EarlyFin, format!("FIN at {end}, within a response"));
             }

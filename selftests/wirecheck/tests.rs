@@ -251,6 +251,31 @@ fn a_fin_within_the_response_is_found() {
 }
 
 #[test]
+fn a_client_that_only_leaves_has_asked_nothing() {
+    for (asked, wanted) in [(&b""[..], vec![]), (b"x", vec![Kind::EarlyFin])] {
+        let mut capture = Capture::new(false, 100);
+        let syn = |segment, flags| Tcp {
+            flags: Flags::SYN | flags,
+            ..segment
+        };
+        let fin = |segment| Tcp {
+            flags: Flags::ACK | Flags::FIN,
+            ..segment
+        };
+        let end = 1 + asked.len() as i64;
+        capture
+            .tcp(syn(tcp(C, 0, 0, b""), 0))
+            .tcp(syn(tcp(A, 0, 1, b""), Flags::ACK))
+            .tcp(fin(tcp(C, 1, 1, asked)))
+            .tcp(fin(tcp(A, 1, end + 1, b"")))
+            .tcp(tcp(C, end + 1, 2, b""));
+        let findings = checked(&capture, false, &Limits::default());
+        let kinds: Vec<_> = findings.breaches.iter().map(|breach| breach.kind).collect();
+        assert_eq!(kinds, wanted);
+    }
+}
+
+#[test]
 fn two_speakers_are_found() {
     let response = response();
     for mac in [A, C] {
