@@ -17,7 +17,8 @@
 use crate::wire::{
     segment::{
         flags,
-        Header, //
+        Header,
+        MAX_WSCALE, //
     },
     seq::Seq, //
 };
@@ -92,6 +93,9 @@ const EDGE_SLACK: u64 = 256 << 10;
 /// How far the service comes before the backup is told of its place again, in bytes: few enough for
 /// an acknowledgement to say where its client is, also if one such record is lost with the node.
 const PLACE_STEP: u64 = 256 << 20;
+/// What is sent beyond a window: probes of one that is closed, the FIN, in bytes, with much to spare.
+const LAG_SLACK: u64 = 64 << 10;
+
 /// What is no answer yet, however often the client goes on after it, in bytes: "HTTP/1.1 100
 /// Continue" and two ends of lines.
 pub(crate) const NO_ANSWER: u64 = 25;
@@ -99,6 +103,15 @@ pub(crate) const NO_ANSWER: u64 = 25;
 /// anew, in bytes.
 const WORTH_INPUT: u64 = 4 << 10;
 const WORTH_OUTPUT: u64 = 64 << 10;
+
+/// Returns how far behind what the service has sent an acknowledgement may be that TCP takes.
+///
+/// It may be older than another one by the largest window that the client has offered (RFC 5961,
+/// section 5.2), and the service may have sent a window more than that one: whatever is in doubt is
+/// taken.
+fn max_lag(wscale: u8) -> u64 {
+    2 * (u64::from(u16::MAX) << wscale) + LAG_SLACK
+}
 
 /// Returns the right edge that both nodes know of from the start, given what the SYN-ACK offers in
 /// bytes.
@@ -127,8 +140,12 @@ pub(crate) struct Tracker {
     at_rest: bool,
     /// `service_next` and `logged` as they were when [`Self::settles`] was last asked.
     settled: (u64, u64),
-    /// The timestamp of the last segment that was logged in order.
+    /// The timestamp of the last segment that was logged in order, or of the SYN.
     tsval: Option<u32>,
+    /// How far behind the service an acknowledgement may be, in bytes.
+    max_lag: u64,
+    /// The offset behind the client's FIN, where it was heard last.
+    fin: Option<u64>,
     /// All offsets below are in the log.
     logged: u64,
     /// No offset from here on is in the log.
@@ -174,6 +191,8 @@ impl Tracker {
             at_rest: false,
             settled: (0, 0),
             tsval: None,
+            max_lag: max_lag(MAX_WSCALE),
+            fin: None,
             logged: 1,
             reached: 1,
             confirmed: 0,
@@ -186,6 +205,15 @@ impl Tracker {
             told_with: 0,
             kept: None,
             waits_since: None,
+        }
+    }
+
+    /// Tells what the client has said of itself: the scale of its windows, and its first timestamp.
+    pub(crate) fn with_client(self, wscale: u8, tsval: Option<u32>) -> Self {
+        Self {
+            max_lag: max_lag(wscale),
+            tsval,
+            ..self
         }
     }
 
@@ -348,6 +376,10 @@ impl Tracker {
             len,
             fin,
         };
+        // Nothing follows a FIN that was reached.
+        if self.fin == Some(self.logged) {
+            return Inbound::Nothing;
+        }
         // The FIN needs no room in the window.
         if whole.end() <= self.logged || offset > self.offered_edge {
             return Inbound::Nothing;
@@ -369,7 +401,8 @@ impl Tracker {
             (Some(last), Some(now)) => (now.wrapping_sub(last) as i32) < -1,
             _ => false,
         };
-        header.has(flags::ACK) && acknowledged.is_some_and(|a| a <= self.service_next) && !old
+        let sensible = |a| a <= self.service_next && self.service_next - a <= self.max_lag;
+        header.has(flags::ACK) && acknowledged.is_some_and(sensible) && !old
     }
 
     /// Takes note that `piece`, of a segment with timestamp `tsval`, is in the log.
@@ -379,6 +412,9 @@ impl Tracker {
         self.asked = self.service_next;
         self.at_rest = false;
         self.reached = self.reached.max(piece.end());
+        if piece.fin {
+            self.fin = Some(piece.end());
+        }
         if piece.offset <= self.logged {
             // As TCP does: what overtook others is no measure for them.
             self.tsval = tsval.or(self.tsval);
@@ -686,6 +722,44 @@ mod tests {
             },
             Some(100)
         ));
+    }
+
+    #[test]
+    fn nothing_follows_the_fin() {
+        let mut t = open();
+        assert_eq!(log(&mut t, 101, 10, flags::FIN), piece(101, 0, 10, true));
+        // It may be anywhere, as long as there is a gap before it.
+        assert_eq!(log(&mut t, 1, 90, 0), piece(1, 0, 90, false));
+        assert_eq!(log(&mut t, 91, 10, 0), piece(91, 0, 10, false));
+        assert!(t.confirm(112).is_some());
+        assert_eq!(log(&mut t, 112, 10, 0), None);
+        assert_eq!(log(&mut t, 120, 10, flags::FIN), None);
+        let mut in_order = open();
+        log(&mut in_order, 1, 10, flags::FIN);
+        assert_eq!(log(&mut in_order, 12, 10, 0), None);
+        assert_eq!(log(&mut in_order, 5, 100, 0), None);
+    }
+
+    #[test]
+    fn an_acknowledgement_from_long_ago_is_refused() {
+        let mut t = open().with_client(0, None);
+        let sent = 1 << 20;
+        t.outbound(&from_service(1, 500), sent, false, NOW);
+        let next = 1 + sent as u64;
+        let with_ack = |ack: u64| Header {
+            ack: ISS.at(ack),
+            ..from_client(1, 0)
+        };
+        let logs = |ack| t.inbound(&with_ack(ack), 10, None) != Inbound::Nothing;
+        assert!(logs(next) && logs(next - 65535) && logs(next - 2 * 65535));
+        assert!(!logs(next + 1) && !logs(next - 2 * 65535 - LAG_SLACK - 1) && !logs(1));
+    }
+
+    #[test]
+    fn what_is_older_than_the_syn_is_not_logged() {
+        let t = open().with_client(7, Some(100));
+        let logs = |ts| t.inbound(&from_client(1, 0), 10, ts) != Inbound::Nothing;
+        assert!(logs(Some(100)) && logs(Some(101)) && logs(None) && !logs(Some(98)));
     }
 
     #[test]

@@ -135,6 +135,13 @@ fn tracker_of(request: &RequestFields) -> Tracker {
         request.wscale,
         request.window,
     )
+    .with_client(request.client_wscale, first_tsval(request))
+}
+
+/// Returns the timestamp that what a client sends next must not be older than. As the kernel does it, 0
+/// is none.
+fn first_tsval(fields: &RequestFields) -> Option<u32> {
+    (fields.tstamp_ok && fields.client_tsval != 0).then_some(fields.client_tsval)
 }
 
 fn open_record(key: &Key, request: &RequestFields) -> record::Open {

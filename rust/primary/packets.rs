@@ -148,13 +148,15 @@ fn syn_ack_without_backup(
 pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
     // A segment with a wrong checksum is dropped by TCP: it must not be logged either.
     let tcp = segment.tcp;
-    if !segment.packet.tcp_checksum_ok(tcp) {
+    // The same holds for one with a signature, as nothing was agreed on.
+    let options = segment.options();
+    if options.signed || !segment.packet.tcp_checksum_ok(tcp) {
         return segment.packet.accept();
     }
     if service.has_safe_points() && segment.len > 0 {
         safe_point::look(service, flow, &segment);
     }
-    let tsval = segment.options().timestamps.map(|ts| ts.val);
+    let tsval = options.timestamps.map(|ts| ts.val);
     let mut state = flow.state.lock();
     let tracked = match &mut *state {
         FlowState::Tracked(tracked) => tracked,

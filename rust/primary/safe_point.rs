@@ -8,6 +8,7 @@
 //! that lives long, and lets one that is not protected become so.
 
 use super::{
+    first_tsval,
     open_record,
     Tracked, //
 };
@@ -61,7 +62,8 @@ fn begin_anew(service: &Service, flow: &FlowRef, fields: &RequestFields) {
         Seq::new(fields.iss),
         fields.wscale,
         fields.window,
-    );
+    )
+    .with_client(fields.client_wscale, first_tsval(fields));
     let tracked = FlowState::Tracked(Tracked {
         is_open: true,
         ..Tracked::new(service, tracker, &opened)

@@ -52,8 +52,10 @@ pub(crate) fn concerns(flow: &FlowRef) -> bool {
 /// further.
 pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
     let tcp = segment.tcp;
-    let timestamps = segment.options().timestamps;
-    let intact = segment.packet.tcp_checksum_ok(tcp);
+    let options = segment.options();
+    let timestamps = options.timestamps;
+    // What TCP refuses does not come from the client.
+    let intact = segment.packet.tcp_checksum_ok(tcp) && !options.signed;
     let mut state = flow.state.lock();
     let FlowState::Restoring(restoring) = &mut *state else {
         return segment.packet.accept();
