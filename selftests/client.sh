@@ -29,6 +29,16 @@ capture_start() {
 	need 20 capture_listens
 }
 
+# switch_capture_start: the same of all that comes into the service network's bridge, whoever the
+# clients are, and before their network has lost or delayed anything of the nodes. Not what the switch
+# itself sends.
+switch_capture_start() {
+	nsenter --net=/run/netns/switch tcpdump -i br0 -Q in -w "$capture" -U -Z root -s 200 -B 65536 \
+		'arp or icmp or tcp' 2>"$work/tcpdump.log" &
+	capture_pid=$!
+	need 20 capture_listens
+}
+
 # capture_stop: everything seen so far is in the file. tcpdump drops what it has not read yet when it
 # is told to end, so a packet with a mark is sent, and waited for.
 capture_stop() {

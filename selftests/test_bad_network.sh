@@ -56,15 +56,6 @@ one_by_one() {
 	done
 }
 
-# What comes in: not the old duplicates, which the switch itself sends.
-switch_capture_start() {
-	capture=$work/$1.pcap
-	nsenter --net=/run/netns/switch tcpdump -i br0 -Q in -w "$capture" -U -Z root -s 200 -B 65536 \
-		'arp or icmp or tcp' 2>"$work/tcpdump.log" &
-	capture_pid=$!
-	need 20 capture_listens
-}
-
 # transfer NAME CURL OPTION...: in the background; the process goes to transfer_pid.
 transfer() {
 	nsenter --net=/run/netns/client curl --silent --show-error --max-time "$max_time" \
@@ -96,7 +87,8 @@ survive() {
 	on client ping -q -c 1 -W 5 "$service_address" >/dev/null
 	on b ping -q -c 1 -W 5 "$client_address" >/dev/null
 	network_is_bad
-	switch_capture_start "$what"
+	capture=$work/$what.pcap
+	switch_capture_start
 	transfer download --output "$work/file" --limit-rate 1M "$url/file"
 	download=$transfer_pid
 	transfer upload --upload-file "$www/file" --limit-rate 1M "$url/store/file"

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Sockets of lwIP, a TCP that is not Linux, with the few names of the `socket` module that the test
+clients use. It is Debian's liblwip as it is, on a TAP device: IPv4, window scaling by 1, neither
+timestamps nor selective acknowledgements.
+"""
+
+import ctypes
+import os
+import socket
+import threading
+
+# For setsockopt(), which does nothing here.
+SOL_SOCKET, SO_RCVBUF = socket.SOL_SOCKET, socket.SO_RCVBUF
+
+# From lwip/api.h, lwip/err.h and lwip/pbuf.h.
+NETCONN_TCP = 0x10
+NETCONN_COPY = 1
+ERR_CLOSED = -15
+TOTAL_LENGTH = 16
+
+LIBRARY = ctypes.CDLL("liblwip.so.2")
+for function, result, *arguments in (
+        ("tcpip_init", None, ctypes.c_void_p, ctypes.c_void_p),
+        ("netif_add", ctypes.c_void_p) + 7 * (ctypes.c_void_p,),
+        ("netif_set_up", None, ctypes.c_void_p),
+        ("netconn_new_with_proto_and_callback", ctypes.c_void_p,
+         ctypes.c_int, ctypes.c_uint8, ctypes.c_void_p),
+        ("netconn_connect", ctypes.c_int8, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint16),
+        ("netconn_recv_tcp_pbuf", ctypes.c_int8, ctypes.c_void_p, ctypes.c_void_p),
+        ("netconn_write_partly", ctypes.c_int8, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t,
+         ctypes.c_uint8, ctypes.c_void_p),
+        ("netconn_delete", ctypes.c_int8, ctypes.c_void_p),
+        ("pbuf_copy_partial", ctypes.c_uint16, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint16,
+         ctypes.c_uint16),
+        ("pbuf_free", ctypes.c_uint8, ctypes.c_void_p)):
+    getattr(LIBRARY, function).restype = result
+    getattr(LIBRARY, function).argtypes = arguments
+
+# The only network device. lwIP keeps its address: it must stay; no struct netif is that large.
+NETIF = ctypes.create_string_buffer(8192)
+
+
+def start(device, address, mask):
+    """Starts the stack on a TAP device that is there already."""
+    os.environ["PRECONFIGURED_TAPIF"] = device
+    started = threading.Event()
+    callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: started.set())
+    LIBRARY.tcpip_init(ctypes.cast(callback, ctypes.c_void_p), None)
+    started.wait()
+    LIBRARY.sys_lock_tcpip_core()
+    LIBRARY.netif_add(NETIF, socket.inet_aton(address), socket.inet_aton(mask),
+                      socket.inet_aton("0.0.0.0"), None,
+                      ctypes.cast(LIBRARY.tapif_init, ctypes.c_void_p),
+                      ctypes.cast(LIBRARY.tcpip_input, ctypes.c_void_p))
+    LIBRARY.netif_set_up(NETIF)
+    LIBRARY.sys_unlock_tcpip_core()
+
+
+def check(error, what):
+    """Raises what lwIP says."""
+    if error:
+        raise OSError(f"lwIP: {what}: error {error}")
+
+
+class Socket:
+    """A TCP connection of lwIP."""
+
+    def __init__(self, address, port):
+        self.rest = b""
+        self.netconn = LIBRARY.netconn_new_with_proto_and_callback(NETCONN_TCP, 0, None)
+        # An ip_addr_t: 16 bytes of address and more, of which IPv4 takes 4; type 0 is IPv4.
+        where = ctypes.create_string_buffer(socket.inet_aton(address), 32)
+        check(LIBRARY.netconn_connect(self.netconn, where, port), "connect")
+
+    def settimeout(self, _):
+        """Left to who waits for the thread."""
+
+    def setsockopt(self, *_):
+        """Nothing of that kind."""
+
+    def recv(self, length):
+        """Returns up to `length` bytes; none at the end."""
+        if not self.rest:
+            self.rest = self.receive()
+        data, self.rest = self.rest[:length], self.rest[length:]
+        return data
+
+    def receive(self):
+        """Returns what came next."""
+        pbuf = ctypes.c_void_p()
+        error = LIBRARY.netconn_recv_tcp_pbuf(self.netconn, ctypes.byref(pbuf))
+        if error == ERR_CLOSED:
+            return b""
+        check(error, "receive")
+        length = ctypes.c_uint16.from_address(pbuf.value + TOTAL_LENGTH).value
+        data = ctypes.create_string_buffer(length)
+        LIBRARY.pbuf_copy_partial(pbuf, data, length, 0)
+        LIBRARY.pbuf_free(pbuf)
+        return data.raw
+
+    def sendall(self, data):
+        """Sends all of it."""
+        check(LIBRARY.netconn_write_partly(self.netconn, data, len(data), NETCONN_COPY, None),
+              "send")
+
+    def close(self):
+        """Closes both ways."""
+        check(LIBRARY.netconn_delete(self.netconn), "close")
+
+
+def create_connection(address, _=None):
+    """Opens a connection."""
+    return Socket(*address)
