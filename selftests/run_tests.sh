@@ -41,8 +41,9 @@ run() {
 	tap_note "test_$name.sh took $((SECONDS - started)) s"
 }
 
-# Many connections, networks, listeners or hosts: a minute or more each.
-slow=(bad_network hosts listeners options scale services states windows)
+# Many connections, networks, listeners, hosts or peers: a minute or more each.
+slow=(bad_network flood foreign_client hosts hostile listeners options peers scale services states
+	windows)
 
 names=("$@")
 if [ "$*" = slow ]; then

@@ -23,7 +23,7 @@ parts=(unit wirecheck namespaces crash kunit)
 
 # How many seconds each may take.
 declare -A seconds=([unit]=300 [wirecheck]=120 [namespaces]=1800 [crash]=300 [kunit]=1800
-	[slow]=2400 [lockdep]=900)
+	[slow]=3000 [lockdep]=900)
 
 # part NAME: its command.
 part() {
