@@ -21,7 +21,8 @@
 . "$here/client.sh"
 . "$here/peers.sh"
 
-size=$((12 << 20))
+# Long enough for the slowest of them to have begun before the fastest has ended.
+size=$((30 << 20))
 rate=1500k
 threads=1
 wrk_connections=4
@@ -102,6 +103,12 @@ check "all of these have ended" wait_for 60 knows 0
 
 printf 'function delay() return 30 end\n' >"$work/wrk.lua"
 mkfifo "$work/to_socat" "$work/to_redis"
+peer_start socat socat STDIO "TCP:$service_address:${peer_port[socat]}"
+peer_start redis redis-cli -h "$service_address"
+# Nobody else may have these, or they would have no end.
+exec {to_socat}>"$work/to_socat" {to_redis}>"$work/to_redis"
+talk 1 "$turns"
+# Only now: they have to last until the node dies.
 proxy=http://$service_address:${peer_port[haproxy]}
 transfer=(curl --silent --show-error --fail --max-time "$max_time" --limit-rate "$rate")
 peer_start curl "${transfer[@]}" --output "$work/curl.file" "$url/file"
@@ -109,17 +116,12 @@ peer_start proxied "${transfer[@]}" --output "$work/proxied.file" "$proxy/file"
 peer_start upload "${transfer[@]}" --upload-file "$www/file" "$proxy/store/file"
 peer_start wget wget --no-verbose --tries=1 --limit-rate="$rate" --output-document="$work/wget.file" \
 	"http://$service_address:${peer_port[lighttpd]}/file"
-peer_start wrk wrk -t "$threads" -c "$wrk_connections" -d 25s --timeout 20s -s "$work/wrk.lua" \
+peer_start wrk wrk -t "$threads" -c "$wrk_connections" -d 40s --timeout 30s -s "$work/wrk.lua" \
 	"$url/page"
-peer_start socat socat STDIO "TCP:$service_address:${peer_port[socat]}"
-peer_start redis redis-cli -h "$service_address"
-# Nobody else may have these, or they would have no end.
-exec {to_socat}>"$work/to_socat" {to_redis}>"$work/to_redis"
-talk 1 "$turns"
 for name in curl proxied wget; do
-	need 60 has_bytes "$work/$name.file" $((size / 3))
+	need 60 has_bytes "$work/$name.file" $((size / 10))
 done
-need 60 stored a $((size / 3))
+need 60 stored a $((size / 10))
 check "node b knows of all connections" wait_for 10 knows "$connections"
 kill_node a
 for name in "${!peer_pid[@]}"; do
