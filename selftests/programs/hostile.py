@@ -109,16 +109,17 @@ def half_open(conn):
     yield [conn.packet(SYN, seq=0, options=MSS)], True
     yield [conn.packet(RST, seq=FAR)], True
     yield [conn.packet(ACK, WRONG, ack=conn.expected + 5)], True
-    yield [conn.packet(SYN | ACK, seq=1)], True
     yield from answered(conn)
     yield from left(conn)
 
 
-def half_open_and_reset(conn):
-    """One that is given up."""
-    yield [conn.packet(SYN, seq=0, options=MSS)], True
-    yield [conn.packet(RST, seq=1)], True
-    yield [conn.packet(ACK, GET)], True
+def given_up(flags):
+    """A scenario: one that such a segment puts an end to."""
+    def scenario(conn):
+        yield [conn.packet(SYN, seq=0, options=MSS)], True
+        yield [conn.packet(flags, seq=1)], True
+        yield [conn.packet(ACK, GET)], True
+    return scenario
 
 
 def disturbed(*rubbish, options=MSS, more=b""):
@@ -237,7 +238,7 @@ BLIND = {
 
 SCENARIOS = {
     "no_connection": no_connection, "broken": broken, "syn_with_data": syn_with_data,
-    "half_open": half_open, "half_open_and_reset": half_open_and_reset,
+    "half_open": half_open, "reset": given_up(RST), "answered": given_up(SYN | ACK),
     "early_request": early_request, "byte_by_byte": byte_by_byte, "overlapping": overlapping,
     "behind_the_end": behind_the_end, "long_ago": long_ago,
     "old_stamps": disturbed(((ACK, WRONG), {"options": stamps(1)}), options=MSS + stamps(100_000),
@@ -251,7 +252,7 @@ SCENARIOS = {
 
 # Where more may be in the log than was taken: what comes out of order is logged again when it has its
 # place; and the end of a connection is noticed a little later.
-MORE_IN_THE_LOG = ("byte_by_byte", "overlapping", "half_open_and_reset")
+MORE_IN_THE_LOG = ("byte_by_byte", "overlapping", "reset", "answered")
 
 
 def noted(conn, answers, packets, counts):
