@@ -50,6 +50,11 @@ impl Input {
         self.stream.next()
     }
 
+    /// Returns whether all of it is there, to the FIN.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.stream.has_ended()
+    }
+
     /// Adds `bytes` at `offset`, and the FIN behind them. Does not sleep.
     ///
     /// # Errors
@@ -65,13 +70,14 @@ impl Input {
             .saturating_sub(before)
             .min(all.saturating_sub(self.node.replica_bytes.load(Relaxed)));
         let for_all = room < own.saturating_sub(before);
-        self.stream
+        let added = self
+            .stream
             .add(offset, bytes, fin, room)
-            .inspect_err(|e| limits.reached.note_refused(*e, for_all))?;
+            .inspect_err(|e| limits.reached.note_refused(*e, for_all));
         // What the piece has replaced may have been more.
         let change = self.stream.size().wrapping_sub(before);
         self.node.replica_bytes.add(change, Relaxed);
-        Ok(())
+        added
     }
 
     /// Returns up to `max` bytes at `offset`, and whether the FIN follows them.

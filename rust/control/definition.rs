@@ -125,6 +125,9 @@ pub(super) const ATTRIBUTES: &[Attribute<Definition>] = &[
                 _ => return Err(refuse("on_peer_loss", text, "not degrade or stall", EINVAL)),
             };
             d.tuning.on_peer_loss.store(value, Relaxed);
+            if let Some(service) = d.service().filter(|s| !s.stalls()) {
+                service.stop_stalling();
+            }
             Ok(())
         },
     ),

@@ -82,6 +82,11 @@ impl Assembly {
         self.next
     }
 
+    /// Returns whether all of the stream is there, to its FIN.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.fin.is_some_and(|fin| fin < self.next)
+    }
+
     /// Returns how much memory the stream takes, in bytes.
     pub(crate) const fn size(&self) -> u64 {
         self.size
@@ -92,14 +97,21 @@ impl Assembly {
     ///
     /// # Errors
     ///
-    /// `ENOBUFS` if there is no such room, `ENOMEM`. What was there stays.
+    /// `ENOBUFS` if there is no such room, `ENOMEM`. What was there stays, and of what is added a part
+    /// may be there.
     pub(crate) fn add(&mut self, offset: u64, bytes: &dyn Source, fin: bool, room: u64) -> Result {
         // CAST: Widening.
         let end = offset + bytes.len() as u64;
         // CAST: What is longer than `bytes` leaves nothing of them.
-        let known = self.next.saturating_sub(offset).min(bytes.len() as u64) as usize;
-        if known < bytes.len() {
-            self.store(offset.max(self.next), bytes, known, room)?;
+        let mut from = self.next.saturating_sub(offset).min(bytes.len() as u64) as usize;
+        // No more than a chunk at a time, as memory comes in small pieces.
+        let limit = self.size.saturating_add(room);
+        while from < bytes.len() {
+            let count = (bytes.len() - from).min(MAX_CHUNK);
+            let room = limit.saturating_sub(self.size);
+            // CAST: Widening.
+            self.store(offset + from as u64, bytes, (from, count), room)?;
+            from += count;
         }
         if fin && end >= self.next {
             self.fin = self.fin.or(Some(end));
@@ -108,9 +120,14 @@ impl Assembly {
         Ok(())
     }
 
-    /// Stores what `source` has from number `from` on at `offset`.
-    fn store(&mut self, offset: u64, source: &dyn Source, from: usize, room: u64) -> Result {
-        let count = source.len().saturating_sub(from);
+    /// Stores at `offset` as many bytes as are told, from that number on, of `source`.
+    fn store(
+        &mut self,
+        offset: u64,
+        source: &dyn Source,
+        (from, count): (usize, usize),
+        room: u64,
+    ) -> Result {
         // CAST: Widening.
         let len = count as u64;
         let end = offset + len;

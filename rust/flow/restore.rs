@@ -20,10 +20,14 @@
 use super::tracker::{
     first_edge,
     Piece,
+    Stamp,
     Tracker, //
 };
 use crate::wire::{
-    record::Open,
+    record::{
+        open,
+        Open, //
+    },
     segment::{
         flags,
         Header, //
@@ -139,9 +143,17 @@ pub(crate) struct Restore {
     at_rest: bool,
     /// The client has sent all of its offsets below, as far as it was heard.
     client_next: u64,
+    /// It holds bytes up to here, some of them behind a gap; or may do so, if it does not tell.
+    client_reach: u64,
+    /// Whether it tells, by selective acknowledgements.
+    tells_reach: bool,
+    /// It was heard to send what lies behind bytes that are not held, and not those.
+    leaves_gap: bool,
     /// What the client acknowledges and offers; nothing is known before it has spoken, unless it was
     /// at rest.
     client: Option<Tell>,
+    /// Whether it has spoken.
+    is_heard: bool,
 }
 
 impl Restore {
@@ -171,7 +183,11 @@ impl Restore {
             place: place.sent,
             at_rest: place.at_rest.is_some(),
             client_next: 1,
+            client_reach: 1,
+            tells_reach: open.flags & open::SACK != 0,
+            leaves_gap: false,
             client,
+            is_heard: false,
         }
     }
 
@@ -233,12 +249,14 @@ impl Restore {
     /// Looks at a segment of the client with `len` bytes of payload; `held` is the end of the
     /// input that is held.
     ///
-    /// Returns the piece that the input lacks, if it has one that follows it, and what the child is
-    /// to be told. The segment itself goes no further.
+    /// `sack` is the furthest end of what it selectively acknowledges. Returns the piece that the input
+    /// lacks, if it has one that follows it, and what the child is to be told. The segment itself goes no
+    /// further.
     pub(crate) fn hear_client(
         &mut self,
         header: &Header,
         len: usize,
+        sack: Option<Seq>,
         held: u64,
     ) -> (Option<Piece>, Option<Tell>) {
         let Some(offset) = header
@@ -251,20 +269,43 @@ impl Restore {
         // CAST: Widening.
         let end = offset + len as u64 + u64::from(header.has(flags::FIN));
         self.client_next = self.client_next.max(end);
+        self.is_heard = true;
         self.owes |= end > offset;
         self.at_rest &= end == offset;
+        self.leaves_gap |= offset > held && end > offset;
         let known = self.client.map_or(self.place, |c| c.ack);
         if let Some(ack) = header.ack.offset(self.iss, known) {
             self.client_acknowledges(ack, header.window);
         }
-        (self.lacking(header, offset, len, held), self.tell())
+        if let Some(sack) = sack {
+            self.client_holds(sack);
+        }
+        let piece = self.lacking(header, offset, len, held);
+        self.leaves_gap &= piece.is_none();
+        (piece, self.tell())
     }
 
     /// Takes in what the client acknowledges and offers.
     fn client_acknowledges(&mut self, ack: u64, window: u16) {
         if self.client.is_none_or(|c| ack >= c.ack) && ack >= 1 {
-            self.client = Some(Tell { ack, window });
+            let told = Tell { ack, window };
+            if self.client.is_none() && !self.tells_reach {
+                self.client_reach = self.client_edge(&told);
+            }
+            self.client = Some(told);
             self.catch_up();
+        }
+    }
+
+    /// Takes in how far what the client selectively acknowledges reaches. What lies beyond its window is
+    /// not true.
+    fn client_holds(&mut self, sack: Seq) {
+        let Some(client) = self.client else {
+            return;
+        };
+        let reach = sack.offset(self.iss, client.ack);
+        if let Some(reach) = reach.filter(|&reach| reach <= self.client_edge(&client)) {
+            self.client_reach = self.client_reach.max(reach);
         }
     }
 
@@ -393,12 +434,12 @@ impl Restore {
     /// by every TCP with what it expects next (RFC 9293, section 3.10.7.4), and one without bytes
     /// cannot do harm. Later it is that the client may go on, while the child is far behind.
     fn bare(&mut self, held: u64) -> Child {
-        match (self.phase, self.client) {
+        if !self.is_heard && matches!(self.phase, Phase::Probe | Phase::CatchUp) {
             // The client does not take the acknowledgement of a segment that it does not accept.
-            (Phase::Probe, _) => {
-                let (seq, ack, window) = self.question(held);
-                Child::Rewrite { seq, ack, window }
-            }
+            let (seq, ack, window) = self.question(held);
+            return Child::Rewrite { seq, ack, window };
+        }
+        match (self.phase, self.client) {
             (Phase::CatchUp, Some(client)) => {
                 let far_behind = held - self.taken > CLOSE_BEHIND;
                 let news = far_behind && held > self.acked;
@@ -490,10 +531,36 @@ impl Restore {
     ///
     /// All that the client has sent has to be held. What is missing it sends again, unless the old
     /// node has acknowledged it unprotected; then it never comes, and the connection cannot go on.
+    /// And the child has to have sent all that the client holds, also what it holds behind a gap: when
+    /// that closes, the client acknowledges all of it at once, which to a child that has not come as far
+    /// would be an acknowledgement of what was never sent.
     pub(crate) fn is_level(&self, held: u64) -> bool {
+        self.has_caught_up(held) && held >= self.client_next
+    }
+
+    fn has_caught_up(&self, held: u64) -> bool {
         let told = self.client.is_some_and(|c| c.ack <= self.told);
-        let all_taken = self.taken >= held && held >= self.client_next;
-        self.phase == Phase::CatchUp && all_taken && told
+        let is_quiet = !self.tells_reach && self.client.is_some_and(|c| c.ack == self.sent);
+        let sent = !self.may_hold_more() || is_quiet;
+        self.phase == Phase::CatchUp && self.taken >= held && told && sent
+    }
+
+    /// Returns whether the client is only believed to be where it is: it was at rest there.
+    pub(crate) fn is_believed(&self) -> bool {
+        !self.is_heard
+    }
+
+    /// Returns whether the client may hold what the child has not sent: then there is a splice only when
+    /// the child has nothing more to send.
+    pub(crate) fn may_hold_more(&self) -> bool {
+        self.sent < self.client_reach
+    }
+
+    /// Returns whether nothing is missing but what the client has sent to the old node, which it sends
+    /// again when its timer says so. Not if it was heard to send what follows that: then it does not mean
+    /// to.
+    pub(crate) fn waits_for_client(&self, held: u64) -> bool {
+        self.has_caught_up(held) && held < self.client_next && !self.leaves_gap
     }
 
     /// Returns whether a segment says that the client does not know of the connection: it begins it
@@ -539,17 +606,18 @@ impl Restore {
     }
 
     /// Returns the tracker with which a connection goes on that has just been spliced; `held` is the end
-    /// of the input that is held, `tsval` the client's last timestamp.
-    pub(crate) fn tracker(&self, held: u64, tsval: Option<u32>) -> Tracker {
+    /// of the input that is held, and of all input if `has_ended`; `tsval` the client's last timestamp.
+    pub(crate) fn tracker(&self, held: u64, has_ended: bool, tsval: Option<Stamp>) -> Tracker {
         let edge = self.edge.max(self.edge_to_keep());
         Tracker::carried_on(
             (self.irs, self.iss),
             self.service_wscale,
             (held, edge),
             self.sent,
-            tsval,
             self.at_rest,
         )
+        .with_end(has_ended)
+        .with_client(self.client_wscale, tsval)
     }
 }
 
@@ -567,6 +635,7 @@ mod tests {
 
     fn machine_at(place: Place) -> Restore {
         let open = Open {
+            flags: open::SACK,
             incarnation: IRS.raw().into(),
             iss: ISS.raw().into(),
             client_wscale: 7,
@@ -627,7 +696,10 @@ mod tests {
             m.hear_child(&child(1, 1), 0, held).0,
             Child::Rewrite { seq, .. } if seq == ISS
         ));
-        assert_eq!(m.hear_client(&client(101, 5001, 30), 0, held), (None, None));
+        assert_eq!(
+            m.hear_client(&client(101, 5001, 30), 0, None, held),
+            (None, None)
+        );
         assert_eq!(m.phase(), Phase::CatchUp);
         // The request.
         assert_eq!(m.appetite(held), Some((1, 100)));
@@ -675,7 +747,7 @@ mod tests {
         for at in [sent - 1000, sent + (500 << 20)] {
             assert!(seq.is_before(ISS.at(at)));
             let mut m = m;
-            m.hear_client(&client(101, at, 30), 0, 101);
+            m.hear_client(&client(101, at, 30), 0, None, 101);
             assert_eq!(m.client_place(101), Some((IRS.at(101), ISS.at(at))));
             // All of it is regenerated from the beginning.
             let (verdict, tell) = m.hear_child(&child(1, 101), 1000, 101);
@@ -684,7 +756,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_at_rest_need_not_be_asked() {
+    fn a_client_at_rest_is_believed_to_be_there() {
         let mut m = machine_at(Place {
             sent: 5001,
             at_rest: Some(64 << 7),
@@ -696,14 +768,19 @@ mod tests {
         let (verdict, tell) = m.hear_child(&child(1, 101), 5000, 101);
         let tell = tell.unwrap();
         assert_eq!((verdict, tell.ack, tell.window), (Child::Absorb, 5001, 64));
-        assert!(m.is_level(101));
+        assert!(m.is_level(101) && m.is_believed());
+        // It is asked all the same, and may be further.
+        let (question, _) = m.hear_child(&child(5001, 101), 0, 101);
+        assert!(matches!(question, Child::Rewrite { seq, .. } if seq == ISS));
+        m.hear_client(&client(101, 9001, 64), 0, None, 101);
+        assert!(!m.is_level(101) && !m.is_believed());
     }
 
     #[test]
     fn output_before_the_clients_position_is_known_waits() {
         let mut m = probing();
         assert_eq!(m.hear_child(&child(1, 1), 100, 1), (Child::Absorb, None));
-        m.hear_client(&client(1, 1, 30), 0, 1);
+        m.hear_client(&client(1, 1, 30), 0, None, 1);
         assert!(passes(m.hear_child(&child(1, 1), 100, 1).0, 1, 1));
         assert!(m.is_level(1));
     }
@@ -711,13 +788,13 @@ mod tests {
     #[test]
     fn output_beyond_the_clients_window_waits() {
         let mut m = probing();
-        m.hear_client(&client(1, 1, 10), 0, 1);
+        m.hear_client(&client(1, 1, 10), 0, None, 1);
         let edge = 10 << 7;
         assert_eq!(m.hear_child(&child(1, 1), edge + 2, 1).0, Child::Absorb);
         assert!(passes(m.hear_child(&child(1, 1), edge, 1).0, 1, 1));
         assert_eq!(m.told_window(), 10);
         let mut closed = probing();
-        closed.hear_client(&client(1, 5001, 0), 0, 1);
+        closed.hear_client(&client(1, 5001, 0), 0, None, 1);
         assert_eq!(closed.told_window(), (5000 >> 7) + 1);
         assert_eq!(closed.hear_child(&child(1, 1), 5000, 1).0, Child::Absorb);
         assert_eq!((closed.told(), closed.told_window()), (5001, 0));
@@ -726,7 +803,7 @@ mod tests {
     #[test]
     fn a_server_that_does_not_read_may_take_its_time() {
         let mut m = machine();
-        m.hear_client(&client(101, 1, 30), 0, 101);
+        m.hear_client(&client(101, 1, 30), 0, None, 101);
         m.syn_ack_seen();
         m.child_found(50);
         assert!(!m.waits_for_server(101));
@@ -741,9 +818,54 @@ mod tests {
     }
 
     #[test]
+    fn what_the_client_holds_behind_a_gap_has_to_be_sent_before_the_splice() {
+        let mut m = probing();
+        let place = client(1, 1001, 100);
+        m.hear_client(&place, 0, Some(ISS.at(5001)), 1);
+        m.hear_child(&child(1, 1), 1000, 1);
+        assert_eq!(m.told(), 1001);
+        assert!(!m.is_level(1));
+        // The gap closes: the client has more than the child has sent.
+        assert!(passes(m.hear_child(&child(1001, 1), 1000, 1).0, 1001, 1));
+        m.hear_client(&client(1, 5001, 100), 0, None, 1);
+        assert_eq!(m.told(), 2001);
+        assert!(!m.is_level(1));
+        let (verdict, tell) = m.hear_child(&child(2001, 1), 3000, 1);
+        assert_eq!((verdict, tell.unwrap().ack), (Child::Absorb, 5001));
+        assert!(m.is_level(1));
+        // One that does not tell is level when nothing is under way, or when it can hold no more.
+        let mut silent = probing();
+        silent.tells_reach = false;
+        silent.hear_client(&place, 0, None, 1);
+        silent.hear_child(&child(1, 1), 1000, 1);
+        assert!(silent.may_hold_more() && silent.is_level(1));
+        silent.hear_child(&child(1001, 1), 1000, 1);
+        assert!(!silent.is_level(1));
+        silent.hear_child(&child(2001, 1), 100 << 7, 1);
+        assert!(!silent.may_hold_more() && silent.is_level(1));
+        // What lies beyond its window it cannot hold.
+        let mut liar = probing();
+        liar.hear_client(&place, 0, Some(ISS.at(1002 + (100 << 7))), 1);
+        liar.hear_child(&child(1, 1), 1000, 1);
+        assert!(liar.is_level(1));
+    }
+
+    #[test]
+    fn a_client_may_take_its_time_to_send_again() {
+        let mut m = probing();
+        m.hear_client(&client(201, 1, 30), 0, None, 101);
+        m.feed(100);
+        m.hear_child(&child(1, 101), 0, 101);
+        assert!(!m.is_level(101) && m.waits_for_client(101));
+        // It sends what follows: it believes that the rest has arrived.
+        m.hear_client(&client(151, 1, 30), 50, None, 101);
+        assert!(!m.waits_for_client(101));
+    }
+
+    #[test]
     fn a_client_that_was_heard_before_there_was_a_child_is_fed_at_once() {
         let mut m = machine();
-        m.hear_client(&client(101, 1, 30), 0, 101);
+        m.hear_client(&client(101, 1, 30), 0, None, 101);
         m.syn_ack_seen();
         m.child_found(1000);
         assert_eq!(m.phase(), Phase::CatchUp);
@@ -776,14 +898,14 @@ mod tests {
         assert!(!m.is_given_up_by(&syn, 2));
         assert!(!m.is_given_up_by(&rst, 102));
         let mut heard = m;
-        heard.hear_client(&client(1, 1, 30), 0, 1);
+        heard.hear_client(&client(1, 1, 30), 0, None, 1);
         assert!(!heard.is_given_up_by(&syn, 1));
     }
 
     #[test]
     fn output_that_comes_twice_is_acknowledged_twice() {
         let mut m = probing();
-        m.hear_client(&client(1, 5001, 30), 0, 1);
+        m.hear_client(&client(1, 5001, 30), 0, None, 1);
         let told = Some(Tell {
             ack: 101,
             window: 69,
@@ -797,7 +919,7 @@ mod tests {
         let mut m = probing();
         let held = 200_001;
         m.hear_child(&child(1, 1), 0, held);
-        m.hear_client(&client(held, 1, 30), 0, held);
+        m.hear_client(&client(held, 1, 30), 0, None, held);
         let (from, room) = m.appetite(held).unwrap();
         assert_eq!((from, room), (1, 512 << 7));
         m.feed(room);
@@ -817,7 +939,7 @@ mod tests {
         let mut m = probing();
         let held = 500_001;
         m.old_edge = held;
-        m.hear_client(&client(held, 1, 30), 0, held);
+        m.hear_client(&client(held, 1, 30), 0, None, held);
         m.feed(1000);
         let (verdict, _) = m.hear_child(&child(1, 1001), 0, held);
         assert!(matches!(verdict, Child::Rewrite { seq, ack, window }
@@ -841,12 +963,12 @@ mod tests {
     fn a_client_that_has_not_heard_its_acknowledgement_is_told_again() {
         let mut m = probing();
         m.hear_child(&child(1, 1), 0, 1001);
-        m.hear_client(&client(3001, 1, 30), 0, 1001);
+        m.hear_client(&client(3001, 1, 30), 0, None, 1001);
         m.feed(1000);
         assert!(!m.owes_acknowledgement());
         assert_eq!(m.hear_child(&child(1, 1001), 0, 1001).0, Child::Absorb);
         // It sends again what is held.
-        assert_eq!(m.hear_client(&client(501, 1, 30), 500, 1001).0, None);
+        assert_eq!(m.hear_client(&client(501, 1, 30), 500, None, 1001).0, None);
         assert!(m.owes_acknowledgement());
         assert!(matches!(
             m.hear_child(&child(1, 1001), 0, 1001).0,
@@ -859,18 +981,18 @@ mod tests {
     fn what_was_lost_with_the_old_node_is_acknowledged_as_it_comes_again() {
         let mut m = probing();
         // The client has sent up to 3001, of which 1001 and what follows are held nowhere.
-        m.hear_client(&client(3001, 1, 30), 0, 1001);
+        m.hear_client(&client(3001, 1, 30), 0, None, 1001);
         m.feed(1000);
         m.hear_child(&child(1, 1001), 0, 1001);
         assert!(!m.is_level(1001));
-        let (piece, _) = m.hear_client(&client(1001, 1, 30), 1000, 1001);
+        let (piece, _) = m.hear_client(&client(1001, 1, 30), 1000, None, 1001);
         assert_eq!(piece.unwrap().end(), 2001);
         m.feed(1000);
         assert!(matches!(
             m.hear_child(&child(1, 2001), 0, 2001).0,
             Child::Rewrite { ack, .. } if ack == IRS.at(2001)
         ));
-        m.hear_client(&client(2001, 1, 30), 1000, 2001);
+        m.hear_client(&client(2001, 1, 30), 1000, None, 2001);
         m.feed(1000);
         m.hear_child(&child(1, 3001), 0, 3001);
         assert!(m.is_level(3001));
@@ -879,7 +1001,7 @@ mod tests {
     #[test]
     fn what_the_client_sends_meanwhile_joins_the_input() {
         let mut m = probing();
-        let (piece, _) = m.hear_client(&client(91, 1, 30), 20, 101);
+        let (piece, _) = m.hear_client(&client(91, 1, 30), 20, None, 101);
         assert_eq!(
             piece,
             Some(Piece {
@@ -890,13 +1012,13 @@ mod tests {
             })
         );
         // With a gap it has to come again.
-        assert_eq!(m.hear_client(&client(120, 1, 30), 20, 111).0, None);
+        assert_eq!(m.hear_client(&client(120, 1, 30), 20, None, 111).0, None);
     }
 
     #[test]
     fn a_fin_is_absorbed_like_a_byte() {
         let mut m = probing();
-        m.hear_client(&client(1, 12, 30), 0, 1);
+        m.hear_client(&client(1, 12, 30), 0, None, 1);
         let mut last = child(1, 1);
         last.flags |= flags::FIN;
         assert_eq!(

@@ -24,6 +24,26 @@ use crate::wire::{
 };
 use core::mem;
 
+/// A timestamp of the client, and when it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// The timestamp.
+    pub(crate) val: u32,
+    /// When it came, on the caller's clock in milliseconds.
+    pub(crate) at_ms: u64,
+}
+
+impl Stamp {
+    /// Returns whether a segment is older than one that came with `last`, as TCP sees it (RFC 7323,
+    /// section 5): one tick is let pass, as by the kernel, and after a while anything may be new, as the
+    /// client's clock wraps.
+    fn is_older_than(&self, last: &Self) -> bool {
+        // CAST: The sign of the difference is the order.
+        let before = (self.val.wrapping_sub(last.val) as i32) < -1;
+        before && self.at_ms.saturating_sub(last.at_ms) < TIMESTAMPS_COMPARE_MS
+    }
+}
+
 /// What to do with a segment of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Inbound {
@@ -93,6 +113,9 @@ const EDGE_SLACK: u64 = 256 << 10;
 /// How far the service comes before the backup is told of its place again, in bytes: few enough for
 /// an acknowledgement to say where its client is, also if one such record is lost with the node.
 const PLACE_STEP: u64 = 256 << 20;
+/// For how long a timestamp of the client is compared with the one before, in milliseconds: less than it
+/// takes one that counts microseconds to wrap (2^31 of them).
+const TIMESTAMPS_COMPARE_MS: u64 = 2_000_000;
 /// What is sent beyond a window: probes of one that is closed, the FIN, in bytes, with much to spare.
 const LAG_SLACK: u64 = 64 << 10;
 
@@ -141,7 +164,7 @@ pub(crate) struct Tracker {
     /// `service_next` and `logged` as they were when [`Self::settles`] was last asked.
     settled: (u64, u64),
     /// The timestamp of the last segment that was logged in order, or of the SYN.
-    tsval: Option<u32>,
+    tsval: Option<Stamp>,
     /// How far behind the service an acknowledgement may be, in bytes.
     max_lag: u64,
     /// The offset behind the client's FIN, where it was heard last.
@@ -209,7 +232,7 @@ impl Tracker {
     }
 
     /// Tells what the client has said of itself: the scale of its windows, and its first timestamp.
-    pub(crate) fn with_client(self, wscale: u8, tsval: Option<u32>) -> Self {
+    pub(crate) fn with_client(self, wscale: u8, tsval: Option<Stamp>) -> Self {
         Self {
             max_lag: max_lag(wscale),
             tsval,
@@ -243,20 +266,17 @@ impl Tracker {
 
     /// Creates the tracker of a connection that was carried on: the client has been told that all of its
     /// offsets below `held` are held, and offered a window up to `edge`; the service has sent all of its
-    /// offsets below `sent`. `tsval` is the client's last timestamp, and `is_answered` whether the
-    /// service was the last to speak.
+    /// offsets below `sent`. `is_answered` is whether the service was the last to speak.
     pub(crate) fn carried_on(
         (irs, iss): (Seq, Seq),
         wscale: u8,
         (held, edge): (u64, u64),
         sent: u64,
-        tsval: Option<u32>,
         is_answered: bool,
     ) -> Self {
         Self {
             service_next: sent,
             asked: if is_answered { 1 } else { sent },
-            tsval,
             logged: held,
             reached: held,
             acked: held,
@@ -267,19 +287,36 @@ impl Tracker {
         }
     }
 
+    /// Tells whether the client's stream has ended where it is.
+    pub(crate) fn with_end(self, has_ended: bool) -> Self {
+        Self {
+            fin: has_ended.then_some(self.logged),
+            ..self
+        }
+    }
+
     /// All of the client's offsets below `end` are held here.
     pub(crate) fn holds(&mut self, end: u64) {
         self.logged = self.logged.max(end);
     }
 
-    /// Returns whether there is no gap in what is known of the client's stream.
+    /// Returns whether there is no gap in what is known of the client's stream, and nothing that the
+    /// socket has and that was not seen.
     pub(crate) fn is_whole(&self) -> bool {
-        self.reached <= self.logged
+        self.reached.max(self.wanted) <= self.logged
+    }
+
+    /// Nothing is held back any more: what was, leaves now.
+    pub(crate) fn let_go(&mut self) {
+        self.acked = self.wanted;
+        self.sent_edge = self.offered_edge;
+        self.kept = None;
+        self.waits_since = None;
     }
 
     /// Returns the client's last timestamp.
     pub(crate) fn tsval(&self) -> Option<u32> {
-        self.tsval
+        self.tsval.map(|stamp| stamp.val)
     }
 
     /// Returns the window in bytes that a SYN-ACK of this connection would have offered, for a backup that
@@ -362,7 +399,7 @@ impl Tracker {
     /// `tsval` is its timestamp, if it has one. What TCP does not take is not logged either: what
     /// lies outside the offered window, acknowledges what was never sent, or is older than what was
     /// taken before (RFC 9293, section 3.10.7.4; RFC 7323, section 5).
-    pub(crate) fn inbound(&self, header: &Header, len: usize, tsval: Option<u32>) -> Inbound {
+    pub(crate) fn inbound(&self, header: &Header, len: usize, tsval: Option<Stamp>) -> Inbound {
         if header.any(flags::SYN | flags::RST) || !self.is_acceptable(header, tsval) {
             return Inbound::Nothing;
         }
@@ -394,11 +431,10 @@ impl Tracker {
         })
     }
 
-    fn is_acceptable(&self, header: &Header, tsval: Option<u32>) -> bool {
+    fn is_acceptable(&self, header: &Header, tsval: Option<Stamp>) -> bool {
         let acknowledged = header.ack.offset(self.iss, self.service_next);
         let old = match (self.tsval, tsval) {
-            // CAST: The sign of the difference is the order; one tick is let pass, as by the kernel.
-            (Some(last), Some(now)) => (now.wrapping_sub(last) as i32) < -1,
+            (Some(last), Some(now)) => now.is_older_than(&last),
             _ => false,
         };
         let sensible = |a| a <= self.service_next && self.service_next - a <= self.max_lag;
@@ -408,7 +444,7 @@ impl Tracker {
     /// Takes note that `piece`, of a segment with timestamp `tsval`, is in the log.
     ///
     /// A piece behind a gap counts only when the backup, which puts the pieces together, says so.
-    pub(crate) fn logged(&mut self, piece: &Piece, tsval: Option<u32>) {
+    pub(crate) fn logged(&mut self, piece: &Piece, tsval: Option<Stamp>) {
         self.asked = self.service_next;
         self.at_rest = false;
         self.reached = self.reached.max(piece.end());
@@ -595,6 +631,10 @@ impl Tracker {
 mod tests {
     use super::*;
 
+    fn stamp(val: u32) -> Option<Stamp> {
+        Some(Stamp { val, at_ms: 0 })
+    }
+
     const IRS: Seq = Seq::new(u32::MAX - 2);
     const ISS: Seq = Seq::new(7);
     const WSCALE: u8 = 7;
@@ -696,23 +736,23 @@ mod tests {
         let mut t = open();
         let good = from_client(1, 0);
         let logs = |t: &Tracker, header, ts| t.inbound(&header, 10, ts) != Inbound::Nothing;
-        assert!(logs(&t, good, Some(100)));
+        assert!(logs(&t, good, stamp(100)));
         let unsent = Header {
             ack: ISS.at(2),
             ..good
         };
-        assert!(!logs(&t, unsent, Some(100)));
-        assert!(!logs(&t, Header { flags: 0, ..good }, Some(100)));
+        assert!(!logs(&t, unsent, stamp(100)));
+        assert!(!logs(&t, Header { flags: 0, ..good }, stamp(100)));
         let piece = Piece {
             offset: 1,
             skip: 0,
             len: 10,
             fin: false,
         };
-        t.logged(&piece, Some(100));
+        t.logged(&piece, stamp(100));
         let next = from_client(11, 0);
-        assert!(!logs(&t, next, Some(98)));
-        assert!(logs(&t, next, Some(99)));
+        assert!(!logs(&t, next, stamp(98)));
+        assert!(logs(&t, next, stamp(99)));
         t.outbound(&from_service(1, 500), 1, false, NOW);
         assert!(logs(
             &t,
@@ -720,7 +760,7 @@ mod tests {
                 ack: ISS.at(2),
                 ..next
             },
-            Some(100)
+            stamp(100)
         ));
     }
 
@@ -757,9 +797,9 @@ mod tests {
 
     #[test]
     fn what_is_older_than_the_syn_is_not_logged() {
-        let t = open().with_client(7, Some(100));
+        let t = open().with_client(7, stamp(100));
         let logs = |ts| t.inbound(&from_client(1, 0), 10, ts) != Inbound::Nothing;
-        assert!(logs(Some(100)) && logs(Some(101)) && logs(None) && !logs(Some(98)));
+        assert!(logs(stamp(100)) && logs(stamp(101)) && logs(None) && !logs(stamp(98)));
     }
 
     #[test]
@@ -982,7 +1022,7 @@ mod tests {
 
     #[test]
     fn a_backup_that_comes_later_is_waited_for_without_taking_anything_back() {
-        let mut t = Tracker::carried_on((IRS, ISS), WSCALE, (5001, 70_001), 900, None, false);
+        let mut t = Tracker::carried_on((IRS, ISS), WSCALE, (5001, 70_001), 900, false);
         assert!(t.is_whole());
         t.outbound_unprotected(&from_service(5001, 600), 10);
         let sent = 5001 + (600u64 << WSCALE);
@@ -1104,9 +1144,9 @@ mod tests {
             len: 10,
             fin: false,
         };
-        t.logged(&piece, Some(100));
+        t.logged(&piece, stamp(100));
         assert_ne!(
-            t.inbound(&from_client(1, 0), 100, Some(90)),
+            t.inbound(&from_client(1, 0), 100, stamp(90)),
             Inbound::Nothing
         );
     }

@@ -149,6 +149,12 @@ void tcpfo_helper_release_sock(struct sock *sk)
 }
 
 /* To be called with the socket locked. */
+bool tcpfo_helper_tcp_has_unsent(const struct sock *sk)
+{
+	return tcp_sk(sk)->write_seq != tcp_sk(sk)->snd_nxt;
+}
+
+/* To be called with the socket locked. */
 void tcpfo_helper_tcp_send_ack(struct sock *sk)
 {
 	__tcp_send_ack(sk, tcp_sk(sk)->rcv_nxt, 0);

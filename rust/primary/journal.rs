@@ -5,6 +5,7 @@
 
 use super::{
     packets::Passed,
+    tell_closed,
     TRY_AGAIN_MS, //
 };
 use crate::{
@@ -14,19 +15,23 @@ use crate::{
             Inbound,
             Outbound,
             Piece,
+            Stamp,
             Tracker, //
         },
         watch::Watch, //
     },
     kapi::time,
     node::Node,
-    service::hooks::Segment,
+    service::{
+        hooks::Segment,
+        Service, //
+    },
     wire::{
+        key::Key,
         record::Open,
         segment::flags, //
     },
 };
-use core::mem;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -81,9 +86,16 @@ pub(crate) struct Whole {
 }
 
 impl Whole {
-    /// The backup is left alone with it for a while.
-    pub(super) fn put_off(&mut self) {
-        self.given = None;
+    /// Has the backup forget what it was given of it.
+    pub(super) fn withdraw(&mut self, service: &Service, key: &Key) {
+        if let Some(given) = self.given.take() {
+            tell_closed(service, key, self.tracker.incarnation(), given.session);
+        }
+    }
+
+    /// The same, and the backup is left alone with it for a while.
+    pub(super) fn put_off(&mut self, service: &Service, key: &Key) {
+        self.withdraw(service, key);
         self.not_before_ms = time::now_ms() + TRY_AGAIN_MS;
     }
 }
@@ -127,34 +139,48 @@ impl Unprotected {
 
     /// Creates what is known of a connection that was carried on: all that has made it what it is. The
     /// clock in `open` is this node's.
-    pub(crate) fn carried_on(tracker: Tracker, open: &Open, input: Input) -> Self {
+    ///
+    /// `stalls` is whether it is to stand still until there is a backup.
+    pub(crate) fn carried_on(tracker: Tracker, open: &Open, input: Input, stalls: bool) -> Self {
         let journal = Journal {
             open: *open,
             input: input.into_copy(),
         };
-        Self::whole(tracker, KBox::new(journal, GFP_ATOMIC).ok())
+        let mut this = Self::whole(tracker, KBox::new(journal, GFP_ATOMIC).ok());
+        if let Some(whole) = &mut this.whole {
+            whole.stalls = stalls;
+        }
+        this
     }
 
-    /// The backup does not take the connection of that number that it is being given.
-    pub(super) fn refused(&mut self, incarnation: u32) {
-        if let Some(whole) = &mut self.whole {
-            if whole.given.is_some() && whole.tracker.incarnation() == incarnation {
-                whole.put_off();
-            }
+    /// The backup does not take the connection of that number that it is being given: it goes on without.
+    /// Returns whether the client has to be told something.
+    pub(super) fn refused(&mut self, service: &Service, key: &Key, incarnation: u32) -> bool {
+        let Some(whole) = &mut self.whole else {
+            return false;
+        };
+        if whole.given.is_none() || whole.tracker.incarnation() != incarnation {
+            return false;
         }
+        whole.put_off(service, key);
+        self.stops_stalling()
     }
 
     /// Lets the client know all that is known here. Returns whether that is news.
     pub(super) fn stops_stalling(&mut self) -> bool {
-        let stalls = |whole: &mut KBox<Whole>| mem::take(&mut whole.stalls);
-        self.whole.as_mut().is_some_and(stalls)
+        let Some(whole) = self.whole.as_mut().filter(|whole| whole.stalls) else {
+            return false;
+        };
+        whole.stalls = false;
+        whole.tracker.let_go();
+        true
     }
 
     /// Looks at a segment of the client. Returns what is to be dropped outside of locks.
     pub(super) fn inbound(
         &mut self,
         segment: &Segment<'_>,
-        tsval: Option<u32>,
+        tsval: Option<Stamp>,
     ) -> Option<KBox<Whole>> {
         let whole = self.whole.as_mut()?;
         let Inbound::Log(piece) = whole.tracker.inbound(&segment.header, segment.len, tsval) else {

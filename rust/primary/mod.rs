@@ -13,6 +13,7 @@ mod safe_point;
 use crate::{
     flow::tracker::{
         Release,
+        Stamp,
         Tracker, //
     },
     kapi::{
@@ -135,13 +136,21 @@ fn tracker_of(request: &RequestFields) -> Tracker {
         request.wscale,
         request.window,
     )
-    .with_client(request.client_wscale, first_tsval(request))
+    .with_client(request.client_wscale, first_stamp(request))
 }
 
 /// Returns the timestamp that what a client sends next must not be older than. As the kernel does it, 0
 /// is none.
-fn first_tsval(fields: &RequestFields) -> Option<u32> {
-    (fields.tstamp_ok && fields.client_tsval != 0).then_some(fields.client_tsval)
+fn first_stamp(fields: &RequestFields) -> Option<Stamp> {
+    stamp(fields.client_tsval).filter(|_| fields.tstamp_ok)
+}
+
+/// Returns a timestamp of the client that has just come; the kernel takes 0 for none.
+pub(crate) fn stamp(val: u32) -> Option<Stamp> {
+    (val != 0).then(|| Stamp {
+        val,
+        at_ms: time::now_ms(),
+    })
 }
 
 fn open_record(key: &Key, request: &RequestFields) -> record::Open {
@@ -176,7 +185,9 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
     let tracked = match &mut *state {
         FlowState::Tracked(tracked) => tracked,
         FlowState::Unprotected(unprotected) if upto == 0 => {
-            unprotected.refused(confirm.incarnation.get());
+            let ack = unprotected.refused(service, &flow.key, confirm.incarnation.get());
+            drop(state);
+            Leftover { kept: None, ack }.finish(service, &flow);
             return Ok(());
         }
         _ => return Ok(()),
@@ -237,12 +248,12 @@ impl Leftover {
     }
 }
 
-/// Has the backup forget a connection, if it knows of it.
-fn tell_closed(service: &Service, key: &Key, tracked: &Tracked) {
-    if tracked.session == service.node.channel.session() {
+/// Has the backup forget a connection that it was told of in `session`, if that is the present one.
+fn tell_closed(service: &Service, key: &Key, incarnation: u32, session: u32) {
+    if session == service.node.channel.session() {
         let close = record::Close {
             key: *key,
-            incarnation: tracked.tracker.incarnation().into(),
+            incarnation: incarnation.into(),
         };
         let node = &service.node;
         node.channel.append_or_fail(&close, &node.desk);
@@ -271,11 +282,13 @@ fn give_up(service: &Service, key: &Key, state: &mut FlowState, reason: Reason) 
     let FlowState::Tracked(tracked) = state else {
         return leftover;
     };
-    tell_closed(service, key, tracked);
+    let incarnation = tracked.tracker.incarnation();
+    tell_closed(service, key, incarnation, tracked.session);
     let stalls = service.stalls() && matches!(reason, Reason::Session) && tracked.journal.is_some();
     if !stalls {
         leftover.kept = tracked.take_kept();
         leftover.ack = leftover.kept.is_none() && tracked.tracker.holds_back();
+        tracked.tracker.let_go();
     }
     let mut unprotected = Unprotected::whole(tracked.tracker, tracked.journal.take());
     if let Some(whole) = unprotected.whole.as_mut() {
@@ -304,8 +317,18 @@ pub(crate) fn let_go(service: &Service, flow: &FlowRef) {
         ack: kept.is_none() && tracked.tracker.holds_back(),
         kept,
     };
+    tracked.tracker.let_go();
     drop(state);
     leftover.finish(service, flow);
+}
+
+/// The service is not to stand still without a backup any more. May sleep.
+pub(crate) fn stop_stalling(service: &Service, flow: &FlowRef) {
+    let ack = match &mut *flow.state.lock() {
+        FlowState::Unprotected(unprotected) => unprotected.stops_stalling(),
+        _ => false,
+    };
+    Leftover { kept: None, ack }.finish(service, flow);
 }
 
 /// Ends the protection of a connection that was logged in another session than the present one. May
@@ -326,6 +349,9 @@ pub(crate) fn release(service: &Service, flow: &FlowRef) {
     let mut leftover = give_up(service, &flow.key, &mut state, Reason::NoBackup);
     if let FlowState::Unprotected(unprotected) = &mut *state {
         leftover.ack |= unprotected.stops_stalling();
+        if let Some(whole) = &mut unprotected.whole {
+            whole.withdraw(service, &flow.key);
+        }
     }
     drop(state);
     leftover.finish(service, flow);
@@ -341,11 +367,16 @@ pub(crate) fn is_served_here(flow: &Flow) -> bool {
 
 /// A connection has ended: forget it, and have the backup forget it.
 pub(crate) fn closed(service: &Service, flow: &FlowRef) {
-    let state = flow.state.lock();
-    if let FlowState::Tracked(tracked) = &*state {
-        tell_closed(service, &flow.key, tracked);
+    match &mut *flow.state.lock() {
+        FlowState::Tracked(tracked) => {
+            let incarnation = tracked.tracker.incarnation();
+            tell_closed(service, &flow.key, incarnation, tracked.session);
+        }
+        FlowState::Unprotected(Unprotected {
+            whole: Some(whole), ..
+        }) => whole.withdraw(service, &flow.key),
+        _ => {}
     }
-    drop(state);
     service.node.stats.connections_closed.inc();
     service.forget(flow);
 }

@@ -9,6 +9,7 @@ use super::{
     rest::tell_place,
     rewrite_ack,
     safe_point,
+    stamp,
     tracker_of,
     Journal,
     Reason,
@@ -90,6 +91,9 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     let key = service.key_of(&segment.client);
     // A cookie is not a connection yet. If it becomes one, that is noted when it first sends.
     let Some(Request(request)) = Request::of(&segment.packet) else {
+        if service.stalls() && !service.is_known_to_peer() {
+            return segment.packet.absorb();
+        }
         return segment.packet.accept();
     };
     if request.special || segment.options().signed {
@@ -156,13 +160,16 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
     if service.has_safe_points() && segment.len > 0 {
         safe_point::look(service, flow, &segment);
     }
-    let tsval = options.timestamps.map(|ts| ts.val);
+    let tsval = options.timestamps.and_then(|ts| stamp(ts.val));
     let mut state = flow.state.lock();
     let tracked = match &mut *state {
         FlowState::Tracked(tracked) => tracked,
         FlowState::Unprotected(unprotected) => {
-            let _drop_outside_lock = unprotected.inbound(&segment, tsval);
+            let dropped = unprotected.inbound(&segment, tsval);
             drop(state);
+            if let Some(mut whole) = dropped {
+                whole.withdraw(service, &flow.key);
+            }
             return segment.packet.accept();
         }
         _ => return segment.packet.accept(),
@@ -244,7 +251,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
     let passed = Passed {
         header: segment.header,
         len: segment.len,
-        has_sack: segment.len == 0 && segment.options().sack,
+        has_sack: segment.len == 0 && segment.options().sack.is_some(),
         now: (time::jiffies(), service.patience()),
     };
     let mut state = flow.state.lock();
@@ -265,9 +272,11 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
         tracked
             .tracker
             .outbound_unprotected(&passed.header, passed.len);
-        let kept = tracked.kept.take();
+        let _drop_outside_lock = tracked.kept.take();
+        if tell_place(service, &flow.key, tracked).is_err() {
+            drop(give_up(service, &flow.key, &mut state, Reason::Log));
+        }
         drop(state);
-        drop(kept);
         return segment.packet.accept();
     }
     let verdict = tracked
@@ -281,7 +290,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
     if let Some(reason) = reason {
         let leftover = give_up(service, &flow.key, &mut state, reason);
         drop(state);
-        // What was kept is older than this segment, and says less.
+        // It leaves whole. What was kept is older, and says less.
         drop(leftover);
         return segment.packet.accept();
     }

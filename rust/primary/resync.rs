@@ -50,6 +50,8 @@ const PAUSE_MS: u64 = 5;
 const LOOK_AGAIN_MS: u64 = 1000;
 /// How many are looked for at once.
 const AT_ONCE: usize = 1024;
+/// How many pieces are given in one turn of the director, who has other things to do.
+const PIECES: u32 = 64;
 
 /// What is being given of a service.
 #[pin_data]
@@ -94,6 +96,7 @@ pub(crate) fn start_over(service: &Service) {
     let resync = &service.resync;
     *resync.queue.lock() = KVec::new();
     resync.look_at_ms.store(0, Relaxed);
+    resync.is_told.store(false, Relaxed);
     resync.found.store(0, Relaxed);
     resync.done.store(0, Relaxed);
 }
@@ -106,6 +109,8 @@ enum Turn {
     Protected,
     /// It cannot be given now, or needs not.
     Over,
+    /// Nothing can: the session has ended.
+    Stop,
 }
 
 /// Gives the backup some of what it lacks, and returns when it is to be called again, on the monotonic
@@ -138,12 +143,16 @@ pub(crate) fn advance(service: &Service, now_ms: u64) -> u64 {
             events::resync_began(service);
         }
     }
-    while let Some(flow) = queue.last() {
+    for _ in 0..PIECES {
+        let Some(flow) = queue.last() else {
+            break;
+        };
         if service.node.channel.log.backlog() >= BACKLOG {
             return time::now_ms() + PAUSE_MS;
         }
         match give(service, flow) {
             Turn::More => continue,
+            Turn::Stop => return u64::MAX,
             Turn::Protected => resync.done.add(1, Relaxed),
             Turn::Over => {}
         }
@@ -189,8 +198,9 @@ fn give(service: &Service, flow: &FlowRef) -> Turn {
     match whole.give(service, &flow.key) {
         Ok(true) => return Turn::More,
         Ok(false) => {}
+        Err(e) if e == ENOTCONN => return Turn::Stop,
         Err(_) => {
-            whole.put_off();
+            whole.put_off(service, &flow.key);
             return Turn::Over;
         }
     }
@@ -216,14 +226,15 @@ fn become_tracked(service: &Service, flow: &FlowRef, state: &mut FlowState) -> b
         return false;
     };
     if whole.give_last(service, &flow.key).is_err() {
-        whole.put_off();
+        whole.put_off(service, &flow.key);
         unprotected.whole = Some(whole);
         return false;
     }
     let whole = KBox::into_inner(whole);
     *state = FlowState::Tracked(Tracked {
         tracker: whole.tracker,
-        session: service.node.channel.session(),
+        // Of another one than the present it is found to be when something passes.
+        session: whole.given.map_or(0, |given| given.session),
         kept: None,
         began: time::jiffies(),
         is_open: true,

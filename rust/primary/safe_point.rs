@@ -8,7 +8,7 @@
 //! that lives long, and lets one that is not protected become so.
 
 use super::{
-    first_tsval,
+    first_stamp,
     open_record,
     Tracked, //
 };
@@ -63,7 +63,7 @@ fn begin_anew(service: &Service, flow: &FlowRef, fields: &RequestFields) {
         fields.wscale,
         fields.window,
     )
-    .with_client(fields.client_wscale, first_tsval(fields));
+    .with_client(fields.client_wscale, first_stamp(fields));
     let tracked = FlowState::Tracked(Tracked {
         is_open: true,
         ..Tracked::new(service, tracker, &opened)

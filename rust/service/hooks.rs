@@ -291,18 +291,22 @@ impl Service {
             FlowState::Gone => segment.packet.accept(),
             FlowState::Replica(_) | FlowState::Restoring(_) => {
                 drop(state);
-                self.hear(&flow, segment)
+                match self.hear(&flow, segment) {
+                    Ok(verdict) => verdict,
+                    // It was spliced just now.
+                    Err(segment) => primary::inbound(&self, &flow, segment),
+                }
             }
         }
     }
 
-    /// A client speaks whose connection is carried on, or will be.
-    fn hear(&self, flow: &FlowRef, segment: Segment<'_>) -> Verdict {
+    /// A client speaks whose connection is carried on, or will be; or was, then the segment is given back.
+    fn hear<'a>(&self, flow: &FlowRef, segment: Segment<'a>) -> Result<Verdict, Segment<'a>> {
         if takeover::wake(self, flow) {
             return takeover::inbound(self, flow, segment);
         }
         self.node.stats.held_packets.inc();
-        segment.packet.absorb()
+        Ok(segment.packet.absorb())
     }
 
     /// A packet has come in while this service takes over.
@@ -313,7 +317,10 @@ impl Service {
         };
         let flow = self.find(&self.key_of(&segment.client));
         match flow.filter(takeover::concerns) {
-            Some(flow) => self.hear(&flow, segment),
+            Some(flow) => match self.hear(&flow, segment) {
+                Ok(verdict) => verdict,
+                Err(segment) => segment.packet.accept(),
+            },
             None => segment.packet.accept(),
         }
     }

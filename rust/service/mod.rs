@@ -599,6 +599,9 @@ impl Service {
         let _records = self.node.pause_records();
         if takeover {
             self.takeover.collect(self);
+        } else {
+            // What is held of the peer's connections has no sequel.
+            self.forget_all();
         }
         let ownership = self.ownership.lock();
         let active = ownership.state() == State::Active;
@@ -637,7 +640,7 @@ impl Service {
 
     /// The peer is gone: what waits for it need not wait any longer.
     fn go_on_alone(&self) {
-        pr_info!("{}: the peer is gone, going on unprotected\n", &*self.name);
+        pr_info!("{}: the peer is gone, going on without it\n", &*self.name);
         self.node.peer_silent();
         for flow in self.collect() {
             primary::let_go(self, &flow);
@@ -769,6 +772,13 @@ impl Service {
     /// Callable from any context.
     pub(crate) fn stalls(&self) -> bool {
         self.tuning.on_peer_loss.load(Relaxed) == ON_PEER_LOSS_STALL
+    }
+
+    /// The connections are not to stand still any more. May sleep.
+    pub(crate) fn stop_stalling(&self) {
+        for flow in self.collect() {
+            primary::stop_stalling(self, &flow);
+        }
     }
 
     /// Returns whether something may wait for the backup. Callable from any context.

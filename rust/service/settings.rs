@@ -22,6 +22,10 @@ use kernel::{
     str::CString,
     sync::atomic::Relaxed, //
 };
+use zerocopy::byteorder::big_endian::{
+    U32,
+    U64, //
+};
 
 /// What was compared last: the role and the settings of both nodes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,20 +68,25 @@ pub(super) fn compare(service: &Service, peer: &record::Service) {
         peer: (peer.role, peer.settings),
     };
     let mut last = service.compared.lock();
-    if *last == Some(compared) {
+    let before = last.replace(compared).unwrap_or(Compared::NONE);
+    drop(last);
+    if before == compared {
         return;
     }
-    *last = Some(compared);
-    drop(last);
     let mut count = 0;
-    differences(&compared, |name, own, peer| {
-        count += 1;
-        tell(service, name, own, peer);
-    });
+    for (now, before) in compared.settings().iter().zip(&before.settings()) {
+        if now.differs() {
+            count += 1;
+            if now != before {
+                tell(service, now);
+            }
+        }
+    }
     service.differences.store(count, Relaxed);
 }
 
 /// A value, for people.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Value {
     Word(&'static str),
     Number(u64),
@@ -92,77 +101,113 @@ impl kernel::fmt::Display for Value {
     }
 }
 
-/// Shows each difference to `visit`: its name, what is set here, and what at the peer.
-fn differences(compared: &Compared, mut visit: impl FnMut(&str, Value, Value)) {
-    // One of each is what there should be. Two primaries agree on who speaks, two backups do not.
-    if compared.own.0 == compared.peer.0 {
-        let word = || {
-            Value::Word(match compared.own.0 {
-                role::PRIMARY => "primary",
-                _ => "backup",
-            })
-        };
-        visit("role", word(), word());
-    }
-    let (own, peer) = (&compared.own.1, &compared.peer.1);
-    let safe_points = |value: u8| match u32::from(value) {
-        SAFE_POINTS_REQUEST => "request",
-        _ => "whole",
-    };
-    let on_peer_loss = |value: u8| match u32::from(value) {
-        ON_PEER_LOSS_STALL => "stall",
-        _ => "degrade",
-    };
-    for (name, own, peer) in [
-        (
-            "safe_points",
-            safe_points(own.safe_points),
-            safe_points(peer.safe_points),
-        ),
-        (
-            "on_peer_loss",
-            on_peer_loss(own.on_peer_loss),
-            on_peer_loss(peer.on_peer_loss),
-        ),
-    ] {
-        if own != peer {
-            visit(name, Value::Word(own), Value::Word(peer));
+/// What is set on both nodes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Setting {
+    name: &'static str,
+    own: Value,
+    peer: Value,
+}
+
+impl Setting {
+    fn new<T>(name: &'static str, (own, peer): (T, T), value: impl Fn(T) -> Value) -> Self {
+        Self {
+            name,
+            own: value(own),
+            peer: value(peer),
         }
     }
-    for (name, own, peer) in [
-        (
-            "hold_timeout_ms",
-            u64::from(own.hold_timeout_ms.get()),
-            u64::from(peer.hold_timeout_ms.get()),
-        ),
-        (
-            "commit_timeout_ms",
-            own.commit_timeout_ms.get().into(),
-            peer.commit_timeout_ms.get().into(),
-        ),
-        (
-            "max_connections",
-            own.max_connections.get().into(),
-            peer.max_connections.get().into(),
-        ),
-        (
-            "max_log_bytes",
-            own.max_log_bytes.get(),
-            peer.max_log_bytes.get(),
-        ),
-        (
-            "max_log_bytes_per_connection",
-            own.max_log_bytes_per_connection.get(),
-            peer.max_log_bytes_per_connection.get(),
-        ),
-    ] {
-        if own != peer {
-            visit(name, Value::Number(own), Value::Number(peer));
-        }
+
+    /// Returns whether the nodes are at odds. One of each role is what there should be: two primaries
+    /// agree on who speaks, two backups do not.
+    fn differs(&self) -> bool {
+        (self.own == self.peer) == (self.name == ROLE)
     }
 }
 
-fn tell(service: &Service, name: &str, own: Value, peer: Value) {
+const ROLE: &str = "role";
+
+impl Compared {
+    /// Nodes that have nothing set: whatever differs is news.
+    const NONE: Self = Self {
+        own: (0, NOTHING),
+        peer: (0, NOTHING),
+    };
+
+    /// Returns all that is compared.
+    fn settings(&self) -> [Setting; 8] {
+        let role = |role: u8| {
+            Value::Word(match role {
+                role::PRIMARY => "primary",
+                role::BACKUP => "backup",
+                _ => "none",
+            })
+        };
+        let safe_points = |value: u8| {
+            Value::Word(match u32::from(value) {
+                SAFE_POINTS_REQUEST => "request",
+                _ => "whole",
+            })
+        };
+        let on_peer_loss = |value: u8| {
+            Value::Word(match u32::from(value) {
+                ON_PEER_LOSS_STALL => "stall",
+                _ => "degrade",
+            })
+        };
+        let small = |value: U32| Value::Number(value.get().into());
+        let large = |value: U64| Value::Number(value.get());
+        let (a, b) = (&self.own.1, &self.peer.1);
+        [
+            Setting::new(ROLE, (self.own.0, self.peer.0), role),
+            Setting::new("safe_points", (a.safe_points, b.safe_points), safe_points),
+            Setting::new(
+                "on_peer_loss",
+                (a.on_peer_loss, b.on_peer_loss),
+                on_peer_loss,
+            ),
+            Setting::new(
+                "hold_timeout_ms",
+                (a.hold_timeout_ms, b.hold_timeout_ms),
+                small,
+            ),
+            Setting::new(
+                "commit_timeout_ms",
+                (a.commit_timeout_ms, b.commit_timeout_ms),
+                small,
+            ),
+            Setting::new(
+                "max_connections",
+                (a.max_connections, b.max_connections),
+                small,
+            ),
+            Setting::new("max_log_bytes", (a.max_log_bytes, b.max_log_bytes), large),
+            Setting::new(
+                "max_log_bytes_per_connection",
+                (
+                    a.max_log_bytes_per_connection,
+                    b.max_log_bytes_per_connection,
+                ),
+                large,
+            ),
+        ]
+    }
+}
+
+/// The settings of a node that has none.
+const NOTHING: record::Settings = record::Settings {
+    safe_points: 0,
+    on_peer_loss: 0,
+    reserved: [0; 2],
+    hold_timeout_ms: U32::ZERO,
+    commit_timeout_ms: U32::ZERO,
+    max_connections: U32::ZERO,
+    max_log_bytes: U64::ZERO,
+    max_log_bytes_per_connection: U64::ZERO,
+};
+
+fn tell(service: &Service, setting: &Setting) {
+    let Setting { name, own, peer } = setting;
     service.node.stats.settings_differ.inc();
     pr_warn!(
         "{}: {name} is {own} here and {peer} at the peer\n",

@@ -120,6 +120,7 @@ pub(crate) fn advance(service: &Service) -> u64 {
             }
         }
     });
+    queue.under_way = under_way;
     if queue.is_empty() && service.takeover.is_going_on() {
         service.takeover.going_on.store(0, Release);
         service.report.end(service);
@@ -157,6 +158,9 @@ fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> 
         return false;
     }
     if let Some(socket) = socket {
+        if restoring.machine.may_hold_more() && socket.has_unsent() {
+            return false;
+        }
         socket.extend_window(restoring.machine.right_edge().raw());
         socket.limit_cwnd(INITIAL_CWND);
     }
@@ -164,7 +168,7 @@ fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> 
     let absorbed = restoring.machine.absorbed();
     // Its log was the peer's: from here on it is one that was never logged, and may be.
     if let FlowState::Restoring(restoring) = mem::replace(&mut *state, FlowState::Gone) {
-        *state = FlowState::Unprotected(KBox::into_inner(restoring).finish());
+        *state = FlowState::Unprotected(KBox::into_inner(restoring).finish(service.stalls()));
     }
     primary::carried_on(service);
     drop(state);
@@ -189,16 +193,13 @@ fn fail(service: &Service, flow: &FlowRef) -> Option<u64> {
 
 /// The same, but nobody is asked. Of no effect on one that has come to the end of its takeover.
 fn give_up(service: &Service, flow: &FlowRef) {
-    let is_lost = match &*flow.state.lock() {
-        FlowState::Replica(_) => false,
-        FlowState::Restoring(restoring) if restoring.machine.phase() == Phase::Done => return,
-        FlowState::Restoring(restoring) => restoring.machine.phase() == Phase::Lost,
-        _ => return,
+    let Some(Ended { was_lost, stray }) = end(service, flow) else {
+        return;
     };
-    if !is_lost {
+    if !was_lost {
         count_failed(service);
     }
-    if let Some(stray) = end(service, flow) {
+    if let Some(stray) = stray {
         // The child's own reset would not be believed: it is not where the client is. The stack
         // answers a segment of a connection that it does not know with one that is.
         let _ = stray.receive(service, &flow.key);
@@ -233,17 +234,36 @@ fn vanish(service: &Service, flow: &FlowRef) {
     end(service, flow);
 }
 
-/// Ends the restoration and the child, of which the client does not hear. Returns a segment of the
-/// client, if it was heard.
-fn end(service: &Service, flow: &FlowRef) -> Option<Injection> {
-    let mut stray = None;
-    if let FlowState::Restoring(restoring) = &mut *flow.state.lock() {
-        restoring.machine.end();
-        stray = restoring.stray();
-    }
+/// A restoration that was ended.
+struct Ended {
+    /// Whether it had failed already.
+    was_lost: bool,
+    /// A segment of the client, if it is known where that is.
+    stray: Option<Injection>,
+}
+
+/// Ends the restoration and the child, of which the client does not hear; [`None`] if there was none.
+fn end(service: &Service, flow: &FlowRef) -> Option<Ended> {
+    let mut state = flow.state.lock();
+    let ended = match &mut *state {
+        FlowState::Replica(_) => Ended {
+            was_lost: false,
+            stray: None,
+        },
+        FlowState::Restoring(restoring) if restoring.machine.phase() != Phase::Done => {
+            let was_lost = restoring.machine.phase() == Phase::Lost;
+            restoring.machine.end();
+            Ended {
+                was_lost,
+                stray: restoring.stray(),
+            }
+        }
+        _ => return None,
+    };
+    drop(state);
     abort(service, flow);
     service.forget(flow);
-    stray
+    Some(ended)
 }
 
 /// Ends the child, if there is one.

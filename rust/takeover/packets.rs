@@ -50,37 +50,43 @@ pub(crate) fn concerns(flow: &FlowRef) -> bool {
 
 /// A segment of the client of a connection that is being carried on: it is heard, and goes no
 /// further.
-pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
+///
+/// One that is not being carried on any more is given back.
+pub(crate) fn inbound<'a>(
+    service: &Service,
+    flow: &FlowRef,
+    mut segment: Segment<'a>,
+) -> Result<Verdict, Segment<'a>> {
     let tcp = segment.tcp;
     let options = segment.options();
-    let timestamps = options.timestamps;
     // What TCP refuses does not come from the client.
     let intact = segment.packet.tcp_checksum_ok(tcp) && !options.signed;
     let mut state = flow.state.lock();
     let FlowState::Restoring(restoring) = &mut *state else {
-        return segment.packet.accept();
+        return Err(segment);
     };
     match restoring.machine.phase() {
-        Phase::Done => return segment.packet.accept(),
+        Phase::Done => return Ok(segment.packet.accept()),
         // The stack knows no such connection, and says so where the client believes it.
         Phase::Lost => {
             drop(state);
             service.forget(flow);
-            return segment.packet.accept();
+            return Ok(segment.packet.accept());
         }
         _ => {}
     }
     service.node.stats.held_packets.inc();
     if !intact {
-        return segment.packet.absorb();
+        return Ok(segment.packet.absorb());
     }
     let held = restoring.input.end();
     restoring.is_given_up |= restoring.machine.is_given_up_by(&segment.header, held);
     let accepted = restoring.machine.accepts(&segment.header, held);
-    let (piece, tell) = restoring
-        .machine
-        .hear_client(&segment.header, segment.len, held);
-    if let Some(timestamps) = timestamps.filter(|_| accepted) {
+    let (piece, tell) =
+        restoring
+            .machine
+            .hear_client(&segment.header, segment.len, options.sack, held);
+    if let Some(timestamps) = options.timestamps.filter(|_| accepted) {
         restoring.hear_tsval(timestamps.val);
     }
     if let Some(piece) = piece {
@@ -94,7 +100,7 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
         injection.receive_later(service, &flow.key);
     }
     service.node.desk.ring();
-    segment.packet.absorb()
+    Ok(segment.packet.absorb())
 }
 
 /// A segment of the child of a connection that is being carried on.

@@ -38,7 +38,7 @@ use kernel::{
 /// first are done early and not all of them late.
 pub(super) const AT_ONCE: usize = 32;
 /// The same of those that were at rest, whose clients wait for nothing: they follow when no more than
-/// that of the others are left.
+/// that of the others make progress.
 const AT_REST_AT_ONCE: usize = 8;
 
 /// The takeover of a service.
@@ -60,12 +60,15 @@ pub(super) struct Queue {
     pub(super) urgent: KVVec<FlowRef>,
     /// Those that were at rest.
     pub(super) at_rest: KVVec<FlowRef>,
+    /// How many made progress in the last round.
+    pub(super) under_way: usize,
 }
 
 impl Queue {
     const EMPTY: Self = Self {
         urgent: KVVec::new(),
         at_rest: KVVec::new(),
+        under_way: 0,
     };
 
     pub(super) fn is_empty(&self) -> bool {
@@ -88,7 +91,7 @@ impl Queue {
         for flow in woken {
             self.add(service, flow);
         }
-        while self.urgent.len() < AT_REST_AT_ONCE {
+        for _ in self.under_way..AT_REST_AT_ONCE {
             let Some(flow) = self.at_rest.pop() else {
                 return;
             };
@@ -125,7 +128,11 @@ impl Takeover {
             !is_at_rest(flow) || at_rest.push(flow.clone(), GFP_KERNEL).is_err()
         });
         service.report.at_rest(at_rest.len());
-        let queue = Queue { urgent, at_rest };
+        let queue = Queue {
+            urgent,
+            at_rest,
+            under_way: AT_ONCE,
+        };
         self.going_on.store(u32::from(!queue.is_empty()), Release);
         *self.queue.lock() = queue;
     }
@@ -134,17 +141,19 @@ impl Takeover {
 /// Ends a takeover that is going on: the connections that have not come to their end cannot be
 /// carried on any more. Waits for the director to be done with them. May sleep.
 pub(crate) fn abandon(service: &Service) {
-    let left = mem::replace(&mut *service.takeover.queue.lock(), Queue::EMPTY);
+    let mut queue = service.takeover.queue.lock();
+    let left = mem::replace(&mut *queue, Queue::EMPTY);
     service.takeover.going_on.store(0, Release);
     let woken = mem::take(&mut *service.takeover.woken.lock());
+    drop(queue);
     left.urgent.iter().for_each(|flow| give_up(service, flow));
     left.at_rest.iter().for_each(|flow| give_up(service, flow));
     woken.iter().for_each(|flow| give_up(service, flow));
 }
 
 /// A client speaks of whose connection a replica is held: it is carried on from here on, and before
-/// others if it was at rest. Returns whether the segment has to be heard, by [`inbound`](super::inbound); there may be
-/// no memory. Callable from softirq and process context.
+/// others if it was at rest. Returns whether the segment has to be heard, by [`inbound`](super::inbound);
+/// there may be no memory. Callable from softirq and process context.
 pub(crate) fn wake(service: &Service, flow: &FlowRef) -> bool {
     if is_at_rest(flow) {
         let noted = service.takeover.woken.lock().push(flow.clone(), GFP_ATOMIC);
@@ -156,6 +165,6 @@ pub(crate) fn wake(service: &Service, flow: &FlowRef) -> bool {
     let mut state = flow.state.lock();
     match &*state {
         FlowState::Replica(_) => begin(service, &mut state, time::now_ms()).is_ok(),
-        other => matches!(other, FlowState::Restoring(_)),
+        _ => true,
     }
 }

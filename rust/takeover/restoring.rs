@@ -13,7 +13,10 @@ use crate::{
         Restore, //
     },
     kapi::net::tcp::RequestFields,
-    primary::Unprotected,
+    primary::{
+        stamp,
+        Unprotected, //
+    },
     service::Service,
     wire::record::{
         open,
@@ -28,6 +31,13 @@ const STALLED_MS: u64 = 100;
 pub(super) const RETRY_MS: u64 = 20;
 /// How long to wait for the client's answer to the question where it is, in milliseconds.
 const ASK_AGAIN_MS: u64 = 100;
+/// How long a client that was at rest has time to say that it is elsewhere, in milliseconds.
+const BELIEVED_ANSWER_MS: u64 = 300;
+/// How much the child is fed at once, in bytes.
+const FEED_BYTES: u64 = 16 << 10;
+/// How long a client's timer may be that has it send again what it has sent to the old node, in
+/// milliseconds: as long as TCP lets it grow (`TCP_RTO_MAX`).
+const CLIENT_TIMER_MS: u64 = 120_000;
 /// How long to wait for the child to take what it was fed, in milliseconds.
 const FEED_AGAIN_MS: u64 = 300;
 /// How often a client whose connection cannot be carried on is asked where it is, so that it can be
@@ -65,6 +75,10 @@ pub(crate) struct Restoring {
     pub(super) moved_ms: u64,
     /// How long it may stand still, in milliseconds.
     pub(super) hold_ms: u64,
+    /// When a client that was at rest was asked whether it still is, or 0.
+    asked_ms: u64,
+    /// Whether a timestamp of the client was heard.
+    has_heard_tsval: bool,
     /// How often the handshake was ended.
     pub(super) attempts: u32,
     /// Whether the client has said that it does not know of the connection.
@@ -86,6 +100,8 @@ impl Restoring {
             alive_ms: now_ms,
             hold_ms,
             attempts: 0,
+            asked_ms: 0,
+            has_heard_tsval: false,
             is_given_up: false,
         }
     }
@@ -141,10 +157,12 @@ pub(super) enum Step {
 }
 
 impl Restoring {
-    /// Returns what the connection is once client and child are spliced.
-    pub(super) fn finish(self) -> Unprotected {
-        let tsval = self.has_timestamps().then_some(self.client_tsval);
-        let tracker = self.machine.tracker(self.input.end(), tsval);
+    /// Returns what the connection is once client and child are spliced. `stalls` is whether it is to
+    /// stand still until there is a backup.
+    pub(super) fn finish(self, stalls: bool) -> Unprotected {
+        let tsval = stamp(self.client_tsval).filter(|_| self.has_timestamps());
+        let held = self.input.end();
+        let tracker = self.machine.tracker(held, self.input.has_ended(), tsval);
         let (service_tsval, clock_ms) = self.began;
         let open = Open {
             client_tsval: self.client_tsval.into(),
@@ -152,7 +170,7 @@ impl Restoring {
             clock_ms: clock_ms.into(),
             ..self.open
         };
-        Unprotected::carried_on(tracker, &open, self.input)
+        Unprotected::carried_on(tracker, &open, self.input, stalls)
     }
 
     pub(super) fn note_progress(&mut self, now_ms: u64) {
@@ -162,7 +180,10 @@ impl Restoring {
             self.moved_ms = now_ms;
             self.alive_ms = now_ms;
         }
-        if self.machine.waits_for_server(self.input.end()) {
+        let held = self.input.end();
+        let is_client_slow =
+            self.machine.waits_for_client(held) && now_ms - self.moved_ms < CLIENT_TIMER_MS;
+        if self.machine.waits_for_server(held) || is_client_slow {
             self.alive_ms = now_ms;
         }
     }
@@ -202,7 +223,7 @@ impl Restoring {
     fn catch_up(&mut self, now_ms: u64) -> Step {
         let held = self.input.end();
         if self.machine.is_level(held) {
-            return Step::Splice(now_ms + RETRY_MS);
+            return self.level(now_ms);
         }
         if now_ms >= self.moved_ms.max(self.retry_ms) + FEED_AGAIN_MS {
             self.retry_ms = now_ms;
@@ -214,7 +235,7 @@ impl Restoring {
             }
             return self.wait(now_ms, self.moved_ms.max(self.retry_ms) + FEED_AGAIN_MS);
         };
-        let (bytes, fin) = self.input.at(offset, room);
+        let (bytes, fin) = self.input.at(offset, room.min(FEED_BYTES));
         // CAST: Widening.
         let count = bytes.len() as u64 + u64::from(fin);
         let mut injection = self.injection(self.machine.told(), self.machine.told_window());
@@ -227,6 +248,25 @@ impl Restoring {
         }
         self.machine.feed(count);
         Step::Inject(injection, now_ms)
+    }
+
+    /// Client and child are level. One that is only believed to be where it is, as it was at rest, is
+    /// asked all the same, since its node may have said more with its last breath; that it does not answer
+    /// is no reason to wait for long.
+    fn level(&mut self, now_ms: u64) -> Step {
+        if !self.machine.is_believed() {
+            return Step::Splice(now_ms + RETRY_MS);
+        }
+        match self.asked_ms {
+            0 => {
+                self.asked_ms = now_ms;
+                Step::Ask(now_ms + BELIEVED_ANSWER_MS, true)
+            }
+            asked if now_ms < asked + BELIEVED_ANSWER_MS => {
+                Step::Wait(asked + BELIEVED_ANSWER_MS, true)
+            }
+            _ => Step::Splice(now_ms + RETRY_MS),
+        }
     }
 
     /// Returns the client's acknowledgement that ends the handshake.
@@ -244,11 +284,13 @@ impl Restoring {
         injection
     }
 
-    /// Takes note of a timestamp of the client, unless it is older than what is known.
+    /// Takes note of a timestamp of the client, unless it is older than another one that was heard. What
+    /// the old node knew may be so old that it seems to be newer.
     pub(super) fn hear_tsval(&mut self, tsval: u32) {
         // CAST: The sign of the difference is the order.
-        if tsval.wrapping_sub(self.client_tsval) as i32 > 0 {
+        if !self.has_heard_tsval || tsval.wrapping_sub(self.client_tsval) as i32 > 0 {
             self.client_tsval = tsval;
+            self.has_heard_tsval = true;
         }
     }
 

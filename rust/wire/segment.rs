@@ -84,8 +84,8 @@ pub(crate) struct Options {
     pub(crate) sack_permitted: bool,
     /// Timestamps.
     pub(crate) timestamps: Option<Timestamps>,
-    /// The segment reports selective acknowledgements.
-    pub(crate) sack: bool,
+    /// The furthest end of what the segment selectively acknowledges.
+    pub(crate) sack: Option<Seq>,
     /// The segment is signed (RFC 2385, RFC 5925).
     pub(crate) signed: bool,
 }
@@ -198,7 +198,7 @@ impl Options {
             (option::MSS, &[a, b]) => self.mss = Some(u16::from_be_bytes([a, b])),
             (option::WSCALE, &[scale]) => self.wscale = Some(scale.min(MAX_WSCALE)),
             (option::SACK_PERMITTED, []) => self.sack_permitted = true,
-            (option::SACK, _) => self.sack = true,
+            (option::SACK, blocks) => self.sack = furthest_end(blocks),
             (option::MD5 | option::AUTHENTICATION, _) => self.signed = true,
             (option::TIMESTAMPS, &[a, b, c, d, e, f, g, h]) => {
                 self.timestamps = Some(Timestamps {
@@ -209,6 +209,20 @@ impl Options {
             _ => {}
         }
     }
+}
+
+/// Returns the furthest end of blocks of selective acknowledgements (RFC 2018, section 3).
+fn furthest_end(blocks: &[u8]) -> Option<Seq> {
+    let mut furthest: Option<Seq> = None;
+    for block in blocks.chunks_exact(8) {
+        if let &[_, _, _, _, a, b, c, d] = block {
+            let end = Seq::new(u32::from_be_bytes([a, b, c, d]));
+            if furthest.is_none_or(|known| end.is_after(known)) {
+                furthest = Some(end);
+            }
+        }
+    }
+    furthest
 }
 
 /// Appends to a header.
@@ -280,6 +294,25 @@ mod tests {
         assert_eq!(Header::parse(&bytes[..MIN_HEADER - 1]), None);
         bytes[12] = 0x40;
         assert_eq!(Header::parse(&bytes), None);
+    }
+
+    #[test]
+    fn selective_acknowledgements_reach_as_far_as_the_furthest() {
+        let near = u32::MAX - 9;
+        for (ends, furthest) in [
+            (&[][..], None),
+            (&[near][..], Some(near)),
+            (&[near, 5, near - 7][..], Some(5)),
+        ] {
+            let mut bytes = [0; 40];
+            bytes[0] = 5;
+            bytes[1] = 2 + 8 * ends.len() as u8;
+            for (i, end) in ends.iter().enumerate() {
+                bytes[6 + 8 * i..10 + 8 * i].copy_from_slice(&end.to_be_bytes());
+            }
+            let options = Options::parse(&bytes[..usize::from(bytes[1])]);
+            assert_eq!(options.sack, furthest.map(Seq::new));
+        }
     }
 
     #[test]

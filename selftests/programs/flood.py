@@ -53,8 +53,8 @@ class Rubbish:
         """A segment of no connection."""
         ports, numbers, options, payload = self.header()
         return ipv4(self.options.address, self.options.service, segment(
-            self.options.address, self.options.service, ports, numbers, self.flags() & ~URG, payload,
-            options))
+            self.options.address, self.options.service, ports, numbers, self.flags() & ~URG,
+            payload, options))
 
     def lying(self):
         """A header that is not as long as it says, or no header at all."""

@@ -224,6 +224,12 @@ impl Locked {
         unsafe { bindings::tcp_send_ack(self.0.get()) };
     }
 
+    /// Returns whether the application has written what was not sent yet.
+    pub(crate) fn has_unsent(&self) -> bool {
+        // SAFETY: It is a full TCP socket, and locked.
+        unsafe { bindings::tcp_has_unsent(self.0.get()) }
+    }
+
     /// Goes on with a congestion window of at most `cwnd` segments.
     pub(crate) fn limit_cwnd(&self, cwnd: u32) {
         // SAFETY: It is a full TCP socket, and locked.
