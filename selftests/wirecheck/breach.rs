@@ -22,6 +22,9 @@ pub(crate) enum Kind {
     SecondSpeaker,
     /// I3: a node claimed the service's address although another one had taken it.
     AddressClaim,
+    /// I4: an acknowledgement of something that the backup had not confirmed, or a confirmation of
+    /// something that it did not hold.
+    Uncommitted,
     /// I5: an acknowledgement was taken back.
     AckBackwards,
     /// I5: the right edge of the offered window moved left.
@@ -45,6 +48,7 @@ impl Kind {
             Self::EarlyFin => "early-fin",
             Self::SecondSpeaker => "second-speaker",
             Self::AddressClaim => "address-claim",
+            Self::Uncommitted => "uncommitted",
             Self::AckBackwards => "ack-backwards",
             Self::WindowShrunk => "window-shrunk",
             Self::TsvalBackwards => "tsval-backwards",

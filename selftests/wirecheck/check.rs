@@ -15,6 +15,8 @@ use crate::{
         Breach,
         Kind, //
     },
+    channel::Event,
+    commit::Commit,
     connection::{
         Connection,
         Limits,
@@ -49,6 +51,8 @@ pub(crate) struct Findings {
     pub(crate) end: Time,
     /// Whether the file ends within a packet.
     pub(crate) cut_off: bool,
+    /// How many segments were held against what the backup had confirmed.
+    pub(crate) committed: usize,
     /// The connections, in the order of their first packets.
     pub(crate) connections: Vec<Connection>,
     /// What is wrong, in the order of the packets.
@@ -71,11 +75,15 @@ struct Checker<'a> {
     index: HashMap<(SocketAddr, SocketAddr), usize>,
     /// Who claimed a service's address.
     claims: HashMap<IpAddr, Speakers>,
+    /// What the backup has.
+    commit: Commit<'a>,
 }
 
-/// Checks the capture in `file`: connections to `services`, or all when there are none.
+/// Checks the capture in `file`: connections to `services`, or all when there are none. `channel` is
+/// what was said on the channel meanwhile, as far as it is known.
 pub(crate) fn check(
     file: &[u8],
+    channel: &[Event],
     services: &[SocketAddr],
     limits: &Limits,
 ) -> Result<Findings, Unreadable> {
@@ -86,11 +94,13 @@ pub(crate) fn check(
         findings: Findings::default(),
         index: HashMap::new(),
         claims: HashMap::new(),
+        commit: Commit::new(channel),
     };
     for captured in &mut reader {
         checker.packet(captured);
     }
     checker.findings.cut_off = reader.is_cut_off();
+    checker.findings.committed = checker.commit.checked;
     checker.finish();
     Ok(checker.findings)
 }
@@ -103,6 +113,7 @@ impl Checker<'_> {
         }
         self.findings.packets += 1;
         self.findings.end = captured.time;
+        self.follow_channel(captured);
         let Some(frame) = Frame::parse(captured.bytes, captured.length) else {
             return;
         };
@@ -121,6 +132,25 @@ impl Checker<'_> {
                 code,
             } => self.icmp_error(captured, frame.source, (source, destination), (kind, code)),
         }
+    }
+
+    /// What was said on the channel until a packet of the client was seen.
+    fn follow_channel(&mut self, captured: Captured<'_>) {
+        let Self {
+            index,
+            findings,
+            commit,
+            ..
+        } = self;
+        commit.advance(captured.time, &mut |name, text| {
+            findings.breaches.push(Breach {
+                kind: Kind::Uncommitted,
+                packet: captured.number,
+                time: captured.time,
+                connection: index.get(&name).copied(),
+                text,
+            })
+        });
     }
 
     /// Looks at a TCP segment.
@@ -145,6 +175,7 @@ impl Checker<'_> {
                     // A RST or an ACK after all is over opens nothing.
                     None if segment.flags.has(Flags::RST) => {}
                     _ => {
+                        self.commit.begins(key);
                         let mut connection = Connection::new(seen);
                         connection.client_sent(seen);
                         self.index.insert(key, connections.len());
@@ -167,6 +198,9 @@ impl Checker<'_> {
                         text,
                     })
                 };
+                if let Some(text) = self.commit.server_sent(key, seen.mac, segment) {
+                    breach(Kind::Uncommitted, text);
+                }
                 match known.and_then(|index| connections.get_mut(index)) {
                     Some(connection) => connection.server_sent(seen, self.limits, &mut breach),
                     None if segment.flags.has(Flags::RST) => breach(

@@ -3,14 +3,20 @@
 //! wirecheck: reads a capture made at a client and reports every breach of what the client may see.
 //!
 //! One file per invariant: `speaker.rs` (one speaker), `continuity.rs` (nothing is taken back),
-//! `store.rs` (the same bytes), `http.rs` (the end comes at the end), `meter.rs` (how long it waited);
-//! `connection.rs` puts them together, `check.rs` feeds them, `breach.rs` lists what they can find.
+//! `store.rs` (the same bytes), `http.rs` (the end comes at the end), `meter.rs` (how long it waited),
+//! `commit.rs` (nothing is acknowledged that the backup lacks, for which `channel.rs` reads a second
+//! capture); `connection.rs` puts them together, `check.rs` feeds them, `breach.rs` lists what they
+//! can find.
 //!
 //! It needs nothing but the standard library: `rustc -O main.rs`. Its own tests, on captures with
 //! planted breaches, run by `rustc --test main.rs`.
 
 mod breach;
+mod channel;
 mod check;
+mod commit;
+#[cfg(test)]
+mod commit_tests;
 mod connection;
 mod continuity;
 mod http;
@@ -44,6 +50,9 @@ client's capture (classic pcap, Ethernet), and the longest wait for progress.
   --takeovers N        how often a connection may change its node (default 1)
   --reorder-ms N       how long one packet of a node may overtake another (default 2)
   --max-gap-ms N       a longer wait of the client is a breach, too
+  --channel FILE       a capture of the channel, made at the backup with the same clock: an
+                       acknowledgement of what the backup had not confirmed is a breach, too
+  --channel-port N     the channel's port (default 7789)
   --json               write JSON
 
 Exit status: 0 no breach, 1 breaches, 2 the capture cannot be used.";
@@ -52,6 +61,8 @@ Exit status: 0 no breach, 1 breaches, 2 the capture cannot be used.";
 struct Request {
     services: Vec<SocketAddr>,
     limits: Limits,
+    channel: Option<String>,
+    channel_port: u16,
     json: bool,
     file: String,
 }
@@ -61,6 +72,8 @@ fn request(mut arguments: impl Iterator<Item = String>) -> Result<Request, Strin
     let mut request = Request {
         services: Vec::new(),
         limits: Limits::default(),
+        channel: None,
+        channel_port: 7789,
         json: false,
         file: String::new(),
     };
@@ -76,6 +89,12 @@ fn request(mut arguments: impl Iterator<Item = String>) -> Result<Request, Strin
             "--takeovers" => request.limits.takeovers = number()? as usize,
             "--reorder-ms" => request.limits.reorder = milliseconds(number()?),
             "--max-gap-ms" => request.limits.gap = Some(milliseconds(number()?)),
+            "--channel" => request.channel = arguments.next(),
+            "--channel-port" => {
+                request.channel_port = number()?
+                    .try_into()
+                    .map_err(|_| "--channel-port wants a port")?
+            }
             "--service" => {
                 let value = arguments.next().unwrap_or_default();
                 let service = value
@@ -98,7 +117,14 @@ fn request(mut arguments: impl Iterator<Item = String>) -> Result<Request, Strin
 /// Checks and reports; returns whether there was a breach.
 fn run(request: Request) -> Result<bool, String> {
     let file = std::fs::read(&request.file).map_err(|error| error.to_string())?;
-    let findings = check::check(&file, &request.services, &request.limits)
+    let channel = match &request.channel {
+        Some(name) => {
+            let file = std::fs::read(name).map_err(|error| format!("{name}: {error}"))?;
+            channel::read(&file, request.channel_port)?
+        }
+        None => Vec::new(),
+    };
+    let findings = check::check(&file, &channel, &request.services, &request.limits)
         .map_err(|error| error.to_string())?;
     // What looked at nothing must not pass for clean.
     if findings.connections.is_empty() {
@@ -106,6 +132,9 @@ fn run(request: Request) -> Result<bool, String> {
             "no such connection in {} packets",
             findings.packets
         ));
+    }
+    if request.channel.is_some() && findings.committed == 0 {
+        return Err("the channel tells nothing of these connections".into());
     }
     let write = if request.json {
         report::json

@@ -162,6 +162,13 @@ pub(crate) fn text(findings: &Findings, name: &str) -> Result<String, fmt::Error
         "total: {} bytes sent, {} after a switch; {} bytes acknowledged, {} after a switch",
         total.sent, total.sent_after, total.acknowledged, total.acknowledged_after
     )?;
+    if findings.committed > 0 {
+        writeln!(
+            out,
+            "held against the channel: {} acknowledgements",
+            findings.committed
+        )?;
+    }
     gap(&mut out, findings, "", "bytes", total.payload_gap)?;
     gap(&mut out, findings, "", "acknowledgements", total.ack_gap)?;
     breaches(&mut out, findings)?;
@@ -239,12 +246,13 @@ pub(crate) fn json(findings: &Findings, name: &str) -> Result<String, fmt::Error
     let total = Total::of(&findings.connections);
     write!(
         out,
-        "{{\"file\":{},\"packets\":{},\"begin_ns\":{},\"end_ns\":{},\"cut_off\":{},\"connections\":[",
+        "{{\"file\":{},\"packets\":{},\"begin_ns\":{},\"end_ns\":{},\"cut_off\":{},\"committed\":{},\"connections\":[",
         quoted(name),
         findings.packets,
         findings.begin.as_nanos(),
         findings.end.as_nanos(),
-        findings.cut_off
+        findings.cut_off,
+        findings.committed
     )?;
     for (index, connection) in findings.connections.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };

@@ -20,7 +20,7 @@ pub(crate) const SERVICE: &str = "10.77.0.100:80";
 pub(crate) const SERVICE6: &str = "[fd00::100]:80";
 
 /// Both streams begin close to the wrap.
-const CLIENT_ISN: u32 = u32::MAX - 50;
+pub(crate) const CLIENT_ISN: u32 = u32::MAX - 50;
 const SERVER_ISN: u32 = u32::MAX - 3000;
 
 /// Both sides scale their windows by this.

@@ -111,7 +111,7 @@ fn story(ipv6: bool, snaplen: usize, plant: &dyn Fn(&mut Capture, Moment, i64)) 
 
 fn checked(capture: &Capture, ipv6: bool, limits: &Limits) -> Findings {
     let service = if ipv6 { SERVICE6 } else { SERVICE };
-    check(capture.file(), &[service.parse().unwrap()], limits).unwrap()
+    check(capture.file(), &[], &[service.parse().unwrap()], limits).unwrap()
 }
 
 /// The kinds of breach found in a story with something planted, for every family and snaplen.
@@ -543,10 +543,10 @@ fn other_services_are_not_looked_at() {
         }
     });
     let other = ["10.77.0.100:81".parse().unwrap()];
-    let findings = check(capture.file(), &other, &Limits::default()).unwrap();
+    let findings = check(capture.file(), &[], &other, &Limits::default()).unwrap();
     assert!(findings.connections.is_empty() && findings.breaches.is_empty());
     // Without a service, all are: the planted byte is found.
-    let findings = check(capture.file(), &[], &Limits::default()).unwrap();
+    let findings = check(capture.file(), &[], &[], &Limits::default()).unwrap();
     assert_eq!(findings.connections.len(), 1);
     assert!(!findings.breaches.is_empty());
 }
@@ -555,7 +555,7 @@ fn other_services_are_not_looked_at() {
 fn no_cut_of_a_capture_brings_it_down() {
     let capture = story(true, 120, &|_, _, _| {});
     for length in 0..capture.file().len() {
-        if let Ok(findings) = check(&capture.file()[..length], &[], &Limits::default()) {
+        if let Ok(findings) = check(&capture.file()[..length], &[], &[], &Limits::default()) {
             assert!(findings.breaches.is_empty(), "cut at {length}");
             report::json(&findings, "x").unwrap();
         }
@@ -586,7 +586,7 @@ fn any_bytes_in_a_capture_do_not_bring_it_down() {
                 let at = 24 + random(file.len() - 24);
                 file[at] = random(256) as u8;
             }
-            if let Ok(findings) = check(&file, &[], &Limits::default()) {
+            if let Ok(findings) = check(&file, &[], &[], &Limits::default()) {
                 report::text(&findings, "x").unwrap();
             }
         }
