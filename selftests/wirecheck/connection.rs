@@ -73,6 +73,9 @@ pub(crate) struct Connection {
     pub(crate) input: Stream,
     /// What the server sent, once it has sent anything.
     pub(crate) output: Option<Stream>,
+    /// One past the last byte that the server sent: what is sent behind a FIN that was lost stands
+    /// one further on.
+    bytes_end: i64,
     /// Who spoke for the server.
     pub(crate) speakers: Speakers,
     /// The wait for new bytes of the server.
@@ -126,6 +129,7 @@ impl Connection {
             server: segment.destination,
             input: Stream::new(isn),
             output: None,
+            bytes_end: 1,
             speakers: Speakers::default(),
             payload_gap: Meter::default(),
             ack_gap: Meter::default(),
@@ -356,6 +360,9 @@ impl Connection {
             );
         }
         let new = output.sent(end);
+        if segment.length > 0 {
+            self.bytes_end = self.bytes_end.max(end);
+        }
         self.responses
             .response(from, i64::from(segment.length), segment.payload);
         if segment.flags.has(Flags::FIN) {
@@ -363,7 +370,8 @@ impl Connection {
             if output.fin.is_none() && self.responses.is_cut_off(end, asked) {
                 breach(Kind::EarlyFin, format!("FIN at {end}, within a response"));
             }
-            if output.fin.map_or(end < output.high, |fin| end < fin) {
+            let goes_on = end < self.bytes_end || end + 1 < output.high;
+            if output.fin.map_or(goes_on, |fin| end < fin) {
                 breach(
                     Kind::MovedEnd,
                     format!("FIN at {end}, where the stream goes on"),

@@ -422,6 +422,33 @@ fn a_fin_that_moves_is_found() {
 }
 
 #[test]
+fn a_fin_that_was_lost_may_come_after_what_stands_behind_it() {
+    for (behind, payload, expected) in [
+        (1, &b""[..], &[][..]),
+        (2, b"", &[Kind::MovedEnd]),
+        (0, b"x", &[Kind::MovedEnd]),
+    ] {
+        let mut capture = Capture::new(false, 200);
+        let syn = |segment: Tcp<'static>, flags| Tcp {
+            flags: Flags::SYN | flags,
+            ..segment
+        };
+        capture
+            .tcp(syn(tcp(C, 0, 0, b""), 0))
+            .tcp(syn(tcp(A, 0, 1, b""), Flags::ACK))
+            .tcp(tcp(A, 1, 1, b"answer"))
+            .tcp(tcp(A, 7 + behind, 1, payload))
+            .tcp(Tcp {
+                flags: Flags::ACK | Flags::FIN,
+                ..tcp(A, 7, 1, b"")
+            });
+        let breaches = checked(&capture, false, &Limits::default()).breaches;
+        let kinds: Vec<_> = breaches.iter().map(|breach| breach.kind).collect();
+        assert_eq!(kinds, expected, "{behind}");
+    }
+}
+
+#[test]
 fn an_acknowledgement_taken_back_is_found() {
     // The right edge of the window moves by less than the unit of its scale.
     let less = |mac, at| tcp(mac, at, ASKED - 1, b"");
