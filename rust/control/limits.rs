@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `limits/`: how much a node may hold.
+//! `limits/`: how much a node may hold, and how much it does.
 
 use super::parse;
 use crate::{
@@ -33,4 +33,10 @@ pub(super) const ATTRIBUTES: &[Attribute<Node>] = &[
     limit!(max_connections, 1..=1 << 24),
     limit!(max_log_bytes, MIN_BYTES..=MAX_BYTES),
     limit!(max_log_bytes_per_connection, MIN_BYTES..=MAX_BYTES),
+    Attribute::ro(c"connections", |node, out| {
+        write!(out, "{}", node.connections.load(Relaxed))
+    }),
+    Attribute::ro(c"replica_bytes", |node, out| {
+        write!(out, "{}", node.replica_bytes.load(Relaxed))
+    }),
 ];
