@@ -11,10 +11,12 @@ SANDBOX = scripts/in-sandbox
 # The compiler that the kernel was built with, as its configuration tells.
 kernel_cc = $(shell sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*gcc[^ ]*\) .*/\1/p' $(KDIR)/.config 2>/dev/null)
 # CLIPPY=1, W=1 and the like reach the kernel's build by themselves: make hands its command line on.
-kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build \
+# TEST=1 makes a module of which tests can kill nodes at certain steps, beside the ordinary one.
+objects = build$(if $(filter command,$(origin TEST)),/test)
+kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/$(objects) \
 	$(if $(LLVM)$(filter command line environment,$(origin CC)),,$(addprefix CC=,$(kernel_cc)))
 
-.PHONY: module sandbox shell demo test test-slow check clean help rust-analyzer
+.PHONY: module test-module sandbox shell demo test test-slow soak check clean help rust-analyzer
 
 ifeq ($(KDIR),)
 module:
@@ -23,9 +25,12 @@ else
 module:
 	@grep -qs '^CONFIG_RUST=y' $(KDIR)/.config || { \
 		echo 'error: $(KDIR) is no prepared kernel tree with CONFIG_RUST=y' >&2; exit 1; }
-	@mkdir -p build
+	@mkdir -p $(objects)
 	@$(kbuild) --no-print-directory modules
 endif
+
+test-module:
+	@$(MAKE) --no-print-directory TEST=1 module
 
 # Reads a client's capture; a plain program of the sandbox.
 build/wirecheck: $(wildcard selftests/wirecheck/*.rs)
@@ -41,11 +46,16 @@ shell: module
 demo: module build/wirecheck
 	@scripts/demo
 
-test: module build/wirecheck
+test: module test-module build/wirecheck
 	@selftests/test.sh
 
-test-slow: module build/wirecheck
-	@selftests/test.sh slow lockdep
+test-slow: module test-module build/wirecheck
+	@selftests/test.sh slow commit lockdep
+
+# For so many minutes.
+MINUTES ?= 10
+soak: module build/wirecheck
+	@scripts/guest --name soak 'MINUTES=$(MINUTES) $(if $(SEED),SEED=$(SEED)) /src/selftests/soak.sh'
 
 check:
 	@scripts/check
@@ -63,6 +73,8 @@ help:
 	@echo 'make demo          a download survives the death of its server (DEMO=upload, DEMO=many)'
 	@echo 'make test          the tests'
 	@echo 'make test-slow     those that take long: many kinds of connections, networks and hosts'
+	@echo 'make soak          crashes and handovers under random load, MINUTES=10 of them'
+	@echo 'make TEST=1        build/test/tcp_failover.ko, in which tests can kill a node at a certain step'
 	@echo 'make check         formatting, lints, layers, shell scripts, documents'
 	@echo 'make shell         a guest with the module loaded, to look around; exit powers it off'
 	@echo 'make rust-analyzer rust-project.json for an editor'

@@ -9,6 +9,15 @@
 
 use kernel::prelude::*;
 
+#[cfg(tcpfo_test)]
+#[macro_use]
+mod test_points;
+/// Nothing, but in test builds: see `test_points.rs`.
+#[cfg(not(tcpfo_test))]
+macro_rules! kill_point {
+    ($($tokens:tt)*) => {};
+}
+
 mod bindings;
 mod kapi;
 

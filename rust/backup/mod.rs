@@ -71,6 +71,7 @@ impl Confirmations {
         if taken.is_err() {
             node.stats.replicas_refused.inc();
         }
+        kill_point!(node, Received);
         let upto = u64::from(taken.is_ok());
         self.confirm(node, &open.key, open.incarnation.get(), upto);
     }
@@ -87,6 +88,7 @@ impl Confirmations {
                 }
             })
         });
+        kill_point!(node, Received);
         self.confirm(node, &data.key, data.incarnation.get(), upto.unwrap_or(0));
     }
 

@@ -54,6 +54,7 @@ impl Sender {
             return;
         };
         for frame in &batch.frames {
+            kill_point!(self.node, Sending);
             if batch.socket.send_all(frame).is_err() {
                 // The receiver notices, and begins anew.
                 batch.socket.shut_down();

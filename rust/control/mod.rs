@@ -67,6 +67,8 @@ impl Drop for Quiet {
 
 /// The directories below `net/`, each before the one it is in.
 struct Files {
+    #[cfg(tcpfo_test)]
+    _test: crate::test_points::Namespace,
     _channel: Pin<KBox<Directory<Node>>>,
     _events: Pin<KBox<Directory<Node>>>,
     _limits: Pin<KBox<Directory<Node>>>,
@@ -91,6 +93,11 @@ impl Files {
         let events = below(c"events", events::ATTRIBUTES)?;
         let limits = below(c"limits", limits::ATTRIBUTES)?;
         let stats = below(c"stats", stats::ATTRIBUTES)?;
+        #[cfg(tcpfo_test)]
+        let test = {
+            let files = below(c"test", crate::test_points::ATTRIBUTES)?;
+            crate::test_points::Namespace::new(net, node, files)?
+        };
         let directory = Directory::new(
             Parent::Below(&*top),
             c"services",
@@ -98,6 +105,8 @@ impl Files {
             services::ATTRIBUTES,
         )?;
         Ok(Self {
+            #[cfg(tcpfo_test)]
+            _test: test,
             _channel: channel,
             _events: events,
             _limits: limits,

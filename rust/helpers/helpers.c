@@ -20,4 +20,5 @@
 #include "sock.c"
 #include "spinlock.c"
 #include "sysfs.c"
+#include "test.c"
 #include "timekeeping.c"

@@ -210,7 +210,9 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
     };
     tracked.is_open = true;
     drop(state);
+    kill_point!(service.node, Confirmed);
     leftover.finish(service, &flow);
+    kill_point!(service.node, Released);
     Ok(())
 }
 
@@ -227,6 +229,8 @@ impl Leftover {
     fn send(self, service: &Service) {
         // It is past the hooks, which would not let it leave from a node that is silent.
         let may_speak = service.speaks() && !service.is_muted();
+        #[cfg(tcpfo_test)]
+        let may_speak = may_speak && !crate::test_points::is_dead(&service.node);
         if let Some(kept) = self.kept.filter(|_| may_speak) {
             kept.send(&service.node.net);
         }

@@ -111,6 +111,7 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     };
     // The record goes out under the lock: whoever confirms it finds the packet.
     let mut state = flow.state.lock();
+    kill_point!(service.node, Unlogged);
     if service.node.channel.log.append(&opened, None).is_err() {
         // The packet leaves, and it is all that there is.
         drop(give_up(service, &key, &mut state, Reason::Log));
@@ -118,6 +119,7 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
         return segment.packet.accept();
     }
     service.node.stats.connections_protected.inc();
+    kill_point!(service.node, Queued);
     let FlowState::Tracked(tracked) = &mut *state else {
         return segment.packet.accept();
     };
@@ -178,6 +180,8 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
     let Inbound::Log(piece) = verdict else {
         return segment.packet.accept();
     };
+    kill_point!(service.node, Unlogged);
+    kill_point!(service.node, Fin if piece.fin);
     let mut whole = None;
     let reason = if segment.header.has(flags::URG) {
         // It is not what it seems in a stream, and the server may not see it where it stands.
@@ -196,6 +200,8 @@ pub(crate) fn inbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_
         }
     }
     tracked.tracker.logged(&piece, tsval);
+    kill_point!(service.node, Queued);
+    kill_point!(service.node, Fin if piece.fin);
     let leftover = match reason {
         None => {
             service.node.stats.bytes_logged.add(piece.len as u64);
@@ -267,6 +273,14 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
     if tracked.session != service.node.channel.session() {
         drop(state);
         return outbound_stale(service, flow, segment, &passed);
+    }
+    kill_point!(service.node, Fin if segment.header.has(flags::FIN));
+    #[cfg(tcpfo_test)]
+    if crate::test_points::is_unclamped() {
+        tracked
+            .tracker
+            .outbound_unprotected(&passed.header, passed.len);
+        return segment.packet.accept();
     }
     if !service.waits_for_backup() {
         tracked
@@ -343,6 +357,8 @@ fn obey(service: &Service, mut segment: Segment<'_>, verdict: Outbound) -> Verdi
                 return segment.packet.absorb();
             }
             service.node.stats.acks_clamped.inc();
+            #[cfg(tcpfo_test)]
+            crate::test_points::aggregate(&service.node, &mut segment);
             segment.packet.accept()
         }
     }

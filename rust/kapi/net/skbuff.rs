@@ -160,6 +160,27 @@ impl SkBuff {
         Ok(())
     }
 
+    /// Returns how many segments the packet, on its way out, stands for.
+    #[cfg(tcpfo_test)]
+    pub(crate) fn segments(&self) -> u32 {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::skb_segments(self.0.get()) }
+    }
+
+    /// Leaves the first `segments` of those that the packet, on its way out, stands for. TCP begins
+    /// at `tcp`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and the packet is as it was.
+    #[cfg(tcpfo_test)]
+    pub(crate) fn keep_segments(&mut self, tcp: usize, segments: u32) -> Result {
+        // SAFETY: By the type invariants; the headers are where `data` shows them.
+        to_result(unsafe {
+            bindings::skb_keep_segments(self.0.get(), c_int::try_from(tcp)?, segments)
+        })
+    }
+
     /// Returns the index of the device that the packet has come in by, or 0.
     pub(crate) fn ifindex(&self) -> c_int {
         // SAFETY: By the type invariants.
