@@ -593,6 +593,11 @@ impl Tracker {
             self.sent(ack, self.sent_edge);
             return Release::Kept;
         }
+        // What left before the FIN would make it stale, and the client would get it when TCP's timer
+        // says so. What it waits for is on its way to the backup.
+        if self.kept.is_some_and(|(_, has_fin)| has_fin) {
+            return Release::Nothing;
+        }
         if self.wanted > self.acked && self.confirmed > self.acked {
             Release::Partly
         } else {
@@ -916,6 +921,23 @@ mod tests {
         );
         assert_eq!(t.confirm(12), Some(Release::Kept));
         assert_eq!(t.outbound(&last, 100, false, NOW), Outbound::Pass);
+    }
+
+    #[test]
+    fn a_part_of_what_the_fin_waits_for_does_not_overtake_it() {
+        let mut t = open();
+        assert_eq!(
+            t.outbound(&from_service(1, 500), 0, false, NOW),
+            Outbound::Pass
+        );
+        log(&mut t, 1, 10, 0);
+        log(&mut t, 11, 0, flags::FIN);
+        let mut last = from_service(12, 500);
+        last.flags |= flags::FIN;
+        assert_eq!(t.outbound(&last, 100, false, NOW), Outbound::Keep);
+        assert_eq!(t.confirm(11), Some(Release::Nothing));
+        assert!(t.keeps());
+        assert_eq!(t.confirm(12), Some(Release::Kept));
     }
 
     #[test]
