@@ -267,7 +267,13 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        let raw = self.0.as_ptr();
+        // A socket that does not keep its namespace alive has no timers any more once it is closed, so
+        // what a peer that is gone has not taken would keep it for ever: it is reset instead.
         // SAFETY: By the type invariants.
-        unsafe { bindings::sock_release(self.0.as_ptr()) };
+        unsafe {
+            bindings::sock_no_linger((*raw).sk);
+            bindings::sock_release(raw);
+        }
     }
 }
