@@ -20,10 +20,14 @@ capture_listens() {
 
 # What runs in the background is started without `on`: its process is then the program itself.
 
+# What else tcpdump is to be told.
+capture_options=()
+
 # capture_start: headers of all that the client sends and hears, and the beginning of the payload.
 capture_start() {
 	# The buffer is large: a packet that the capture misses is one that is not checked.
-	nsenter --net=/run/netns/client tcpdump -i eth0 -w "$capture" -U -Z root -s 200 -B 65536 \
+	rm -f "$capture"
+	nsenter --net=/run/netns/client tcpdump "${capture_options[@]}" -i eth0 -w "$capture" -U -Z root -s 200 -B 65536 \
 		'arp or icmp or icmp6 or tcp' 2>"$work/tcpdump.log" &
 	capture_pid=$!
 	need 20 capture_listens
@@ -40,11 +44,11 @@ switch_capture_start() {
 }
 
 # capture_stop: everything seen so far is in the file. tcpdump drops what it has not read yet when it
-# is told to end, so a packet with a mark is sent, and waited for.
+# is told to end, so a packet with a mark is sent, and waited for; nobody answers it.
 capture_stop() {
 	local mark=tcpfo-end everybody=${client_address%.*}.255
 	[ "$family" != 6 ] || everybody=ff02::1%eth0
-	on client ping -q -b -c 1 -W 1 -p "$(printf %s "$mark" | od -An -tx1 | tr -d ' \n')" \
+	on client ping -q -b -c 1 -W 0.01 -p "$(printf %s "$mark" | od -An -tx1 | tr -d ' \n')" \
 		"$everybody" >/dev/null 2>&1 || true
 	wait_for 20 capture_has "$mark" || tap_note "the end of the capture may be missing"
 	kill "$capture_pid"

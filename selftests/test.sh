@@ -3,7 +3,8 @@
 #
 # test.sh [PART...]: runs all tests (make test), or some of the parts below, as one TAP stream; the
 # last line is `N passed, N failed`. Runs on the host; everything happens in the sandbox and in
-# guests. Wants build/tcp_failover.ko and build/wirecheck, which make test makes.
+# guests. Wants build/tcp_failover.ko, build/test/tcp_failover.ko and build/wirecheck, which make test
+# makes.
 #
 # Each part prints TAP of its own. What counts is what it printed: its results, one more failure if
 # it ended badly, late, or with another number of results than it had planned, and one for each test
@@ -17,13 +18,14 @@ out=${TCPFO_OUT:-$top/build/out}
 mkdir -p "$out"
 
 sandbox=$top/scripts/in-sandbox
+# commit is the long form of one of the namespaces' tests: only when it is named.
 # slow are the namespaces' tests that take long: also only when it is named.
 # lockdep runs transfers under a kernel that watches its locks: slow, so only when it is named.
 parts=(unit wirecheck namespaces crash kunit)
 
 # How many seconds each may take.
 declare -A seconds=([unit]=300 [wirecheck]=120 [namespaces]=1800 [crash]=300 [kunit]=1800
-	[slow]=3000 [lockdep]=900)
+	[slow]=3000 [commit]=7200 [lockdep]=900)
 
 # part NAME: its command.
 part() {
@@ -36,6 +38,10 @@ part() {
 	slow)
 		"$top/scripts/guest" --name slow \
 			"TCPFO_TIMEOUT=400 ${SEED:+SEED=$SEED }/src/selftests/run_tests.sh slow"
+		;;
+	commit)
+		"$top/scripts/guest" --name commit \
+			"TCPFO_TIMEOUT=7000 ROUNDS=100 ${SEED:+SEED=$SEED }/src/selftests/run_tests.sh commit"
 		;;
 	crash) "$sandbox" python3 selftests/crash/crash.py ;;
 	lockdep)

@@ -160,6 +160,15 @@ class Steering:
             time.sleep(0.03)
 
 
+def until_one_of(options, *steps):
+    """Waits until the test has come to one of these steps; returns which."""
+    while True:
+        for step in steps:
+            if os.path.exists(os.path.join(options.steps, step)):
+                return step
+        time.sleep(0.03)
+
+
 class Run:
     """All scenarios of a program: name, function, and a Connection if it is there already."""
 
