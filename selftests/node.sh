@@ -134,6 +134,17 @@ service_address_is_there() {
 	on "$1" ip -o addr show to "$service_address" | grep . | grep -Ev 'tentative|dadfailed'
 }
 
+# node_returns NODE: one that has died comes back, as after a reboot, and stands by.
+node_returns() {
+	local node=$1
+	remove_node "$node"
+	add_node "$node"
+	channel_up "$node"
+	service_up "$node" backup
+	service_address_up "$node"
+	nginx_up "$node"
+}
+
 # taken_over: node b speaks for the service.
 taken_over() {
 	reads b services/web/state active

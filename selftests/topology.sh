@@ -65,10 +65,12 @@ add_host() {
 	ip -n "$name" link set eth0 up
 }
 
-# add_channel NODE: eth1, on the channel network.
+# add_channel NODE: eth1, on the channel network. Its address is that of the node's eth0, but for one
+# byte: a node that reboots keeps it.
 add_channel() {
 	local name=$1
-	ip -n switch link add "${name}1" type veth peer name eth1 netns "$name"
+	ip -n switch link add "${name}1" type veth peer name eth1 netns "$name" \
+		address "${node_mac[$name]/%:00:0?/:01:0$name}"
 	ip -n switch link set "${name}1" master br1 up
 	# shellcheck disable=SC2086 # no word if it is empty
 	ip -n "$name" addr add "${channel_address[$name]}/$prefix" dev eth1 $nodad
@@ -86,11 +88,27 @@ topology_up() {
 	done
 	add_host client "$client_address" "$client_mac"
 	for node in a b; do
-		add_host "$node" "${node_address[$node]}" "${node_mac[$node]}"
-		add_channel "$node"
-		mkdir -p "$sysfs_mounts/$node"
-		nsenter --net="/run/netns/$node" mount -t sysfs sysfs "$sysfs_mounts/$node"
+		add_node "$node"
 	done
+}
+
+# add_node NODE: a host that has both networks, and its sysfs for all to see.
+add_node() {
+	add_host "$1" "${node_address[$1]}" "${node_mac[$1]}"
+	add_channel "$1"
+	mkdir -p "$sysfs_mounts/$1"
+	nsenter --net="/run/netns/$1" mount -t sysfs sysfs "$sysfs_mounts/$1"
+}
+
+# remove_node NODE: with all that it has, and nothing of it is heard.
+remove_node() {
+	kill_node "$1"
+	end_processes "$1"
+	# Those that nobody has any more would keep the namespace for minutes.
+	on "$1" ss -HtK state connected >/dev/null
+	umount "$sysfs_mounts/$1"
+	printf 'link del %s\n' "${1}0" "${1}1" | ip -n switch -batch -
+	ip netns del "$1"
 }
 
 # end_processes NAMESPACE...: ends all that runs there.
