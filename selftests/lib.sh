@@ -46,6 +46,12 @@ check() {
 	fi
 }
 
+# cell NAME passed|failed|unprotected|absent [REASON...]: a remark for the table that scripts/tcp-table
+# makes; absent is what there is not in the IP version of this run.
+cell() {
+	printf '# cell %s\n' "$*"
+}
+
 # fails COMMAND...: turns its result round.
 fails() {
 	! "$@"

@@ -58,16 +58,23 @@ service_up() {
 	put "$node" services/create "$name"
 	put "$node" "services/$name/address" "$service_address"
 	put "$node" "services/$name/port" "$port"
-	put "$node" "services/$name/device" eth0
+	put "$node" "services/$name/device" "$device"
 	put "$node" "services/$name/role" "$role"
+}
+
+# nginx_listens PORT [OPTION...]: the line of nginx's configuration, for what the test speaks.
+nginx_listens() {
+	case $family in
+	4) echo "listen $*;" ;;
+	6) echo "listen [::]:$*;" ;;
+	dual) echo "listen [::]:$* ipv6only=off;" ;;
+	esac
 }
 
 # nginx_up NODE: an unmodified nginx with files of its own, but for the ones it serves. Port 81 is
 # the same server, unprotected.
 nginx_up() {
-	local dir=$work/nginx-$1 any='' only=''
-	[ "$family" = 4 ] || any='[::]:'
-	[ "$family" != dual ] || only=ipv6only=off
+	local dir=$work/nginx-$1
 	mkdir -p "$dir/store"
 	cat >"$dir/conf" <<-END
 		user root;
@@ -89,8 +96,8 @@ nginx_up() {
 			client_body_timeout 600s;
 			send_timeout 600s;
 			server {
-				listen ${any}80 $only;
-				listen ${any}81 $only;
+				$(nginx_listens 80)
+				$(nginx_listens 81)
 				location / { root $www; }
 				location /store/ { root $dir; dav_methods PUT; }
 			}

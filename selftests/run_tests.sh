@@ -42,8 +42,8 @@ run() {
 }
 
 # Many connections, networks, listeners, hosts or peers: a minute or more each.
-slow=(bad_network flood foreign_client hosts hostile listeners options peers scale services states
-	windows)
+slow=(aggregates bad_network flood foreign_client hosts hostile listeners options peers scale sequence services states
+	unsupported windows)
 
 names=("$@")
 if [ "$*" = slow ]; then

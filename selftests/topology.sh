@@ -19,13 +19,17 @@
 # A node dies (kill_node) when the switch takes both its ports down at once: it goes on running,
 # but nobody hears it and it hears nobody, and nothing of it is cleaned up.
 
+# The device that the service's clients are behind.
+device=eth0
 # What the test speaks: 4, 6, or dual: IPv4 with servers that listen on IPv6 sockets.
 family=${family:-4}
+# network is the route that comes with a node's own address.
 if [ "$family" = 6 ]; then
 	client_address=fd77::1
 	service_address=fd77::100
 	declare -A node_address=([a]=fd77::2 [b]=fd77::3)
 	declare -A channel_address=([a]=fd78::2 [b]=fd78::3)
+	network=(fd77::/64 dev eth0 metric 256)
 	prefix=64
 	host_prefix=128
 	service_host=[$service_address]
@@ -36,6 +40,7 @@ else
 	service_address=10.77.0.100
 	declare -A node_address=([a]=10.77.0.2 [b]=10.77.0.3)
 	declare -A channel_address=([a]=10.78.0.2 [b]=10.78.0.3)
+	network=(10.77.0.0/24 dev eth0)
 	prefix=24
 	host_prefix=32
 	service_host=$service_address

@@ -16,7 +16,8 @@ import socket
 import sys
 import time
 
-from server import IPPROTO_MPTCP, sign
+from addresses import stream_socket
+from server import IPPROTO_MPTCP, encrypt, sign
 
 # How much of a download is to be there before the takeover, in bytes.
 UNDER_WAY = 32768
@@ -30,17 +31,18 @@ class Failed(Exception):
 
 def connect(kind, address, request):
     """Returns a connected socket of that kind, and what of the request is left to be sent."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM,
-                         IPPROTO_MPTCP if kind == "mptcp" else 0)
+    sock = stream_socket(address[0], IPPROTO_MPTCP if kind == "mptcp" else 0)
     sock.settimeout(30)
-    if kind == "md5":
-        sign(sock, address[0])
+    if kind in ("md5", "ao"):
+        sign(sock, address[0], kind)
     if kind == "fastopen":
         # One that may not wait would be told to wait.
         sock.setblocking(True)
         sent = sock.sendto(request, socket.MSG_FASTOPEN, address)
         return sock, request[sent:]
     sock.connect(address)
+    if kind == "ktls":
+        encrypt(sock)
     if kind == "urgent":
         # An urgent byte is none of the stream: the server reads the request without it.
         sock.sendall(request[:5])
@@ -188,7 +190,7 @@ def main():
     parser.add_argument("--file", required=True, help="what the server serves")
     parser.add_argument("--path", help="under another name")
     parser.add_argument("--kind", default="plain",
-                        choices=["plain", "mptcp", "fastopen", "md5", "urgent"])
+                        choices=["plain", "mptcp", "fastopen", "md5", "ao", "ktls", "urgent"])
     parser.add_argument("--connections", type=int, default=1, help="to each port")
     parser.add_argument("--silent", type=int, default=0, help="how many say nothing at first")
     parser.add_argument("--rate", type=int, default=100000, help="bytes a second each")
