@@ -38,7 +38,7 @@ capture_start() {
 # itself sends.
 switch_capture_start() {
 	nsenter --net=/run/netns/switch tcpdump -i br0 -Q in -w "$capture" -U -Z root -s 200 -B 65536 \
-		'arp or icmp or tcp' 2>"$work/tcpdump.log" &
+		'arp or icmp or icmp6 or tcp' 2>"$work/tcpdump.log" &
 	capture_pid=$!
 	need 20 capture_listens
 }

@@ -9,6 +9,15 @@
 declare -A peer_port=([lighttpd]=8081 [haproxy]=8082 [redis]=6379 [socat]=7 [http2]=8083
 	[iperf3]=5201)
 
+# What the servers bind to, and where they find one of their own node.
+if [ "$family" = 6 ]; then
+	any='[::]'
+	loopback='[::1]'
+else
+	any=0.0.0.0
+	loopback=127.0.0.1
+fi
+
 # peers_up NODE: all of these servers, with folders of their own.
 peers_up() {
 	local dir=$work/peers-$1 name
@@ -32,6 +41,7 @@ lighttpd_up() {
 	cp -a "$www" "$2/www"
 	cat >"$2/lighttpd" <<-END
 		server.port = ${peer_port[lighttpd]}
+		server.bind = "$any"
 		server.document-root = "$2/www"
 		server.errorlog = "$2/lighttpd.log"
 		etag.use-inode = "disable"
@@ -51,20 +61,20 @@ haproxy_up() {
 			timeout client 600s
 			timeout server 600s
 		listen proxy
-			bind :${peer_port[haproxy]}
-			server local 127.0.0.1:81
+			bind $any:${peer_port[haproxy]}
+			server local $loopback:81
 	END
 	on "$1" haproxy -f "$2/haproxy" >"$2/haproxy.log" 2>&1
 }
 
 redis_up() {
-	on "$1" redis-server --port "${peer_port[redis]}" --bind 0.0.0.0 --protected-mode no --save '' \
+	on "$1" redis-server --port "${peer_port[redis]}" --bind "${any//[][]/}" --protected-mode no --save '' \
 		--dir "$2" --logfile "$2/redis.log" --daemonize yes >/dev/null
 }
 
 # socat_up NODE DIR: what comes goes back, line by line.
 socat_up() {
-	nsenter --net="/run/netns/$1" socat "TCP-LISTEN:${peer_port[socat]},fork,reuseaddr" EXEC:cat \
+	nsenter --net="/run/netns/$1" socat "TCP$family-LISTEN:${peer_port[socat]},fork,reuseaddr" EXEC:cat \
 		2>"$2/socat.log" &
 }
 
@@ -78,7 +88,7 @@ http2_up() {
 			access_log off;
 			root $www;
 			server {
-				listen ${peer_port[http2]};
+				$(nginx_listens "${peer_port[http2]}")
 				http2 on;
 			}
 		}

@@ -31,7 +31,7 @@ streams_up() {
 # stream_server_up NODE
 stream_server_up() {
 	nsenter --net="/run/netns/$1" python3 "$streams/stream_server.py" --store "$work/store-$1" \
-		--gates "$steps" "${listeners[@]}" >"$work/server-$1.log" 2>&1 &
+		--gates "$steps" --family "$family" "${listeners[@]}" >"$work/server-$1.log" 2>&1 &
 	need 30 listens "$1" "${listeners[@]}"
 }
 

@@ -22,6 +22,12 @@
 size=$((6 << 20))
 small_mtu=1400
 ethernet_header=14
+# Of the network's own MTU.
+if [ "$family" = 6 ]; then
+	mss=1440
+else
+	mss=1460
+fi
 
 # network_is_bad: in both directions of the client.
 network_is_bad() {
@@ -158,7 +164,7 @@ survive old
 cluster_up
 one_by_one
 # What the client sends fits; what it was told of itself, and tells node b, does not.
-ip -n client route replace 10.77.0.0/24 dev eth0 src "$client_address" mtu "$small_mtu" advmss 1460
+ip -n client route change "${network[@]}" mtu "$small_mtu" advmss "$mss"
 ip -n b link set eth0 mtu "$small_mtu"
 after_splice() { :; }
 at_the_end() { :; }

@@ -44,10 +44,10 @@ listeners_up() {
 			send_timeout 600s;
 			client_header_timeout 600s;
 			root $www;
-			server { listen ${port[reuseport]} reuseport; }
-			server { listen ${port[deferred]} deferred; }
+			server { $(nginx_listens "${port[reuseport]}" reuseport) }
+			server { $(nginx_listens "${port[deferred]}" deferred) }
 			# The client waits here, not the server.
-			server { listen 87; location /drip/ { limit_rate 64k; alias $www/; } }
+			server { $(nginx_listens 87) location /drip/ { limit_rate 64k; alias $www/; } }
 		}
 	END
 	on "$1" nginx -e "$dir/error.log" -c "$dir/conf"
@@ -57,8 +57,8 @@ listeners_up() {
 
 # server_up NODE SERVICE [OPTION...]
 server_up() {
-	nsenter --net="/run/netns/$1" python3 "$here/programs/server.py" --port "${port[$2]}" \
-		--file "$www/file" "${@:3}" 2>"$work/$2-$1.log" &
+	nsenter --net="/run/netns/$1" python3 "$here/programs/server.py" --family "$family" \
+		--port "${port[$2]}" --file "$www/file" "${@:3}" 2>"$work/$2-$1.log" &
 }
 
 # listens NODE PORT
@@ -160,8 +160,8 @@ everything_survives() {
 	downloads_wait
 	capture_stop
 	for name in "${services[@]}"; do
-		check "$what: $name: all end well, byte by byte" ended_well "${port[$name]}"
-		check "$what: $name: all were restored" \
+		check "$name, $what: all end well, byte by byte" ended_well "${port[$name]}"
+		check "$name, $what: all were restored" \
 			wait_for 5 reads b "services/$name/takeover/restored" "$connections"
 		wire+=(--service "$service_host:${port[$name]}")
 	done

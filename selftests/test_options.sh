@@ -51,7 +51,7 @@ takeover() {
 microseconds() {
 	local name
 	for name in client a b; do
-		ip -n "$name" route change "${client_address%.*}.0/$prefix" dev eth0 features tcp_usec_ts
+		ip -n "$name" route change "${network[@]}" features tcp_usec_ts
 	done
 }
 

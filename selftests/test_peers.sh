@@ -59,7 +59,7 @@ wrk_is_content() {
 # h2load_is_content
 h2load_is_content() {
 	on client h2load -n 100 -c 2 -m 4 \
-		"http://$service_address:${peer_port[http2]}/page" >"$work/h2load.log" 2>&1 || true
+		"http://$service_host:${peer_port[http2]}/page" >"$work/h2load.log" 2>&1 || true
 	tail -n 15 "$work/h2load.log"
 	grep -q '100 succeeded, 0 failed, 0 errored' "$work/h2load.log"
 }
@@ -88,34 +88,36 @@ for name in "${!peer_port[@]}"; do
 	service_up a primary "$name" "${peer_port[$name]}"
 	service_up b backup "$name" "${peer_port[$name]}"
 	# A server that is sent something and only closes then looks cut off.
-	[ "$name" = iperf3 ] || services+=(--service "$service_address:${peer_port[$name]}")
+	[ "$name" = iperf3 ] || services+=(--service "$service_host:${peer_port[$name]}")
 done
 for name in "${!peer_port[@]}"; do
 	need 30 reads b "services/$name/takeover_ready" 1
 done
 capture_start
 
-check "iperf3, up" on client iperf3 -c "$service_address" -n 8M
-check "iperf3, down" on client iperf3 -c "$service_address" -n 8M -R
-check "nginx and h2load, HTTP/2" h2load_is_content
+check "iperf3: up" on client iperf3 -c "$service_address" -n 8M
+check "iperf3: down" on client iperf3 -c "$service_address" -n 8M -R
+check "HTTP/2: nginx and h2load" h2load_is_content
+cell iperf3 unprotected "its connections belong together"
+cell HTTP/2 unprotected "how an answer is cut into frames is a matter of time"
 check "they were protected" at_least a stats/connections_protected 6
 check "all of these have ended" wait_for 60 knows 0
 
 printf 'function delay() return 30 end\n' >"$work/wrk.lua"
 mkfifo "$work/to_socat" "$work/to_redis"
-peer_start socat socat STDIO "TCP:$service_address:${peer_port[socat]}"
+peer_start socat socat STDIO "TCP:$service_host:${peer_port[socat]}"
 peer_start redis redis-cli -h "$service_address"
 # Nobody else may have these, or they would have no end.
 exec {to_socat}>"$work/to_socat" {to_redis}>"$work/to_redis"
 talk 1 "$turns"
 # Only now: they have to last until the node dies.
-proxy=http://$service_address:${peer_port[haproxy]}
+proxy=http://$service_host:${peer_port[haproxy]}
 transfer=(curl --silent --show-error --fail --max-time "$max_time" --limit-rate "$rate")
 peer_start curl "${transfer[@]}" --output "$work/curl.file" "$url/file"
 peer_start proxied "${transfer[@]}" --output "$work/proxied.file" "$proxy/file"
 peer_start upload "${transfer[@]}" --upload-file "$www/file" "$proxy/store/file"
 peer_start wget wget --no-verbose --tries=1 --limit-rate="$rate" --output-document="$work/wget.file" \
-	"http://$service_address:${peer_port[lighttpd]}/file"
+	"http://$service_host:${peer_port[lighttpd]}/file"
 peer_start wrk wrk -t "$threads" -c "$wrk_connections" -d 40s --timeout 30s -s "$work/wrk.lua" \
 	"$url/page"
 for name in curl proxied wget; do
@@ -129,20 +131,20 @@ for name in "${!peer_pid[@]}"; do
 done
 talk $((turns + 1)) $((turns * 2))
 exec {to_socat}>&- {to_redis}>&-
-check "curl ends well" peer_ends_well curl
-check "nginx and curl, down" cmp "$www/file" "$work/curl.file"
-check "curl ends well behind haproxy" peer_ends_well proxied
-check "haproxy, nginx and curl, down" cmp "$www/file" "$work/proxied.file"
-check "curl ends well before haproxy" peer_ends_well upload
-check "haproxy, nginx and curl, up" cmp "$www/file" "$work/nginx-b/store/file"
-check "wget ends well" peer_ends_well wget
-check "lighttpd and wget, down" cmp "$www/file" "$work/wget.file"
-check "socat ends well" peer_ends_well socat
-check "socat and socat, line by line" is "$(<"$work/socat.log")" "$(seq -f 'line %.0f' $((turns * 2)))"
-check "redis-cli ends well" peer_ends_well redis
-check "redis-server and redis-cli" is "$(<"$work/redis.log")" "$(said 1 $((turns * 2)))"
-check "wrk ends well" peer_ends_well wrk
-check "nginx and wrk" wrk_is_content
+check "curl and nginx: down ends well" peer_ends_well curl
+check "curl and nginx: every byte is right" cmp "$www/file" "$work/curl.file"
+check "curl and nginx, haproxy between: down ends well" peer_ends_well proxied
+check "curl and nginx, haproxy between: every byte is right" cmp "$www/file" "$work/proxied.file"
+check "curl and nginx, haproxy between: up ends well" peer_ends_well upload
+check "curl and nginx, haproxy between: every byte was stored" cmp "$www/file" "$work/nginx-b/store/file"
+check "wget and lighttpd: ends well" peer_ends_well wget
+check "wget and lighttpd: every byte is right" cmp "$www/file" "$work/wget.file"
+check "socat and socat: ends well" peer_ends_well socat
+check "socat and socat: line by line" is "$(<"$work/socat.log")" "$(seq -f 'line %.0f' $((turns * 2)))"
+check "redis-cli and redis-server: ends well" peer_ends_well redis
+check "redis-cli and redis-server: every answer" is "$(<"$work/redis.log")" "$(said 1 $((turns * 2)))"
+check "wrk and nginx: ends well" peer_ends_well wrk
+check "wrk and nginx: no error" wrk_is_content
 capture_stop
 
 check "each service was taken over" reads b stats/takeovers $((1 + ${#peer_port[@]}))

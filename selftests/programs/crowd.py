@@ -18,6 +18,8 @@ import socket
 import sys
 import time
 
+from addresses import stream_socket
+
 # Of a download, before the takeover, in bytes.
 BEGINNING = 20_000
 # How many connections are opened or speak at the same time.
@@ -33,7 +35,7 @@ class Connection:
 
     def __init__(self, options, name):
         self.name = name
-        self.socket = socket.socket()
+        self.socket = stream_socket(options.address)
         # So that a download does not end in the kernel.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         self.socket.connect((options.address, options.port))

@@ -14,12 +14,17 @@ import select
 import socket
 import time
 
+from addresses import family_of
+
 # From linux/if_packet.h and linux/if_ether.h.
 PACKET_OUTGOING = 4
 ETH_P_ALL = 3
+TCP = 6
 # Much more than a copy of all would be too much for an emulated machine.
 PAUSE = 0.01
-IPV4_DEST = 30
+# Of each family: the type of its frames, and where they have the protocol and the destination.
+FRAMES = {socket.AF_INET: (b"\x08\x00", 23, slice(30, 34)),
+          socket.AF_INET6: (b"\x86\xdd", 20, slice(38, 54))}
 
 
 def main():
@@ -31,7 +36,9 @@ def main():
     parser.add_argument("--delay", type=float, nargs=2, required=True, help="shortest and longest")
     options = parser.parse_args()
     chosen = random.Random(int(os.environ.get("SEED", "0")))
-    service = socket.inet_aton(options.address)
+    family = family_of(options.address)
+    ethertype, protocol, dest = FRAMES[family]
+    service = socket.inet_pton(family, options.address)
     mac = bytes.fromhex(options.mac.replace(":", ""))
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
     sock.bind((options.device, ETH_P_ALL))
@@ -42,7 +49,7 @@ def main():
         while waiting and waiting[0][0] <= now:
             _, _, frame = heapq.heappop(waiting)
             way = "to the client"
-            if frame[IPV4_DEST:IPV4_DEST + 4] == service:
+            if frame[dest] == service:
                 way = "to the service"
                 frame = mac + frame[6:]
             sock.send(frame)
@@ -52,8 +59,8 @@ def main():
         if not select.select([sock], [], [], PAUSE)[0]:
             continue
         frame, (_, _, kind, _, _) = sock.recvfrom(2048)
-        # IPv4, TCP, whole, and none of our own.
-        if kind == PACKET_OUTGOING or frame[12:14] != b"\x08\x00" or frame[23] != 6:
+        # TCP, whole, and none of our own.
+        if kind == PACKET_OUTGOING or frame[12:14] != ethertype or frame[protocol] != TCP:
             continue
         if len(frame) <= 1514:
             at = time.monotonic() + chosen.uniform(*options.delay)

@@ -114,7 +114,8 @@ def opened(options, usec):
     result = []
     for variant, (wanted, client, server, settings) in VARIANTS.items():
         for scenario in (download, upload):
-            connection = stream_client.Connection(options, f"{variant}_{scenario.__name__}")
+            name = f"{variant}{'_usec' if usec else ''}_{scenario.__name__}"
+            connection = stream_client.Connection(options, name)
             connection.variant = variant
             for setting in settings:
                 connection.set(*setting)

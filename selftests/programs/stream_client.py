@@ -5,8 +5,8 @@ A program has a list of scenarios, each a function with a Connection and a Steer
 thread of its own until its connection is where it is to be when the node dies, says so by
 `steering.ready()`, and goes on when the test says so, by making a file in the folder --steps.
 
-Prints "ready" when all are where they are to be, and "failed NAME: ..." for each that did not end
-well; exits 1 if there was one, or one that hangs.
+Prints "ready" when all are where they are to be, "failed NAME: ..." for each that did not end well,
+and a remark for the table of results for each; exits 1 if one failed or hangs.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 
+from addresses import stream_socket
 from stream_server import stream
 
 
@@ -31,7 +32,7 @@ class Connection:
         self.options = options
         self.name = name
         self.seeds = 0
-        self.socket = socket.socket()
+        self.socket = stream_socket(options.address)
         self.socket.settimeout(options.timeout)
 
     def set(self, level, option, value):
@@ -204,6 +205,9 @@ class Run:
         hung = [name for name, thread in threads.items() if thread.is_alive()]
         for name in hung:
             print(f"failed {name}: hangs", flush=True)
+        for name in threads:
+            verdict = "failed" if name in self.failed + hung else "passed"
+            print(f"# cell {name} {verdict}", flush=True)
         print(f"# {len(threads) - len(self.failed) - len(hung)} of {len(threads)} ended well",
               flush=True)
         return not self.failed and not hung

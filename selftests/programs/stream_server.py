@@ -23,6 +23,8 @@ import socket
 import threading
 import time
 
+from addresses import FAMILIES, server_socket
+
 
 def stream(seed, length):
     """The bytes that a seed stands for."""
@@ -103,8 +105,7 @@ class Session:
 
 def listen(options, port, buffer):
     """Serves a port, with a receive buffer of so many bytes if it is not 0."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with server_socket(options.family) as listener:
         if buffer:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         listener.bind(("", port))
@@ -119,6 +120,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--store", required=True)
     parser.add_argument("--gates", required=True)
+    parser.add_argument("--family", choices=FAMILIES, default="4")
     parser.add_argument("listeners", nargs="+", metavar="PORT[:BUFFER]")
     options = parser.parse_args()
     os.makedirs(options.store, exist_ok=True)

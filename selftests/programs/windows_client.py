@@ -168,7 +168,9 @@ def main():
     both = names.count("both_stand")
     print("count", len(names), sum(name.startswith("stalled") for name in names) + both,
           sum(name.startswith("server_stands") for name in names) + both, flush=True)
-    stream_client.run(options, [(scenario.__name__, scenario, None) for scenario in scenarios])
+    stream_client.run(options, [
+        (name + ("_tiny_server" if options.tiny else ""), scenario, None)
+        for name, scenario in zip(names, scenarios)])
 
 
 if __name__ == "__main__":
