@@ -3,6 +3,8 @@
 #
 # Clients whose TCP is not Linux's: connections of all kinds by lwIP, as small devices have it, and a
 # download and an upload by slirp4netns, whose TCP is that of 4.4BSD.
+# slirp4netns opens connections over IPv4 only.
+#
 # Neither knows timestamps or selective acknowledgements; lwIP counts time in half seconds, and sends
 # one segment at a time after a loss. Both speak through TAP devices of their own on the service
 # network.
@@ -21,13 +23,20 @@ rate=700k
 lwip_size=$((1 << 20))
 # Each kind once.
 lwip_connections=7
-lwip_address=10.77.0.20
+# And how many by slirp4netns.
+if [ "$family" = 6 ]; then
+	lwip_address=fd77::20
+	bsd=0
+else
+	lwip_address=10.77.0.20
+	bsd=2
+fi
 # Debian's liblwip has buffers for 592 bytes into which it writes whole frames: no larger ones may come.
 lwip_mtu=576
 # slirp4netns has a network of its own, in which it is number 2.
 slirp_network=10.77.1
 slirp_port=8080
-connections=$((lwip_connections + 2))
+connections=$((lwip_connections + bsd))
 
 # tap_up NAME: a device of the service network, the other end of which is a program. It gets what is
 # sent to it and to all, and nothing that is meant for a node that has died.
@@ -41,7 +50,7 @@ tap_up() {
 lwip_up() {
 	tap_up lwip
 	for node in a b; do
-		ip -n "$node" route add "$lwip_address/32" dev eth0 mtu "$lwip_mtu"
+		ip -n "$node" route add "$lwip_address/$host_prefix" dev eth0 mtu "$lwip_mtu"
 	done
 }
 
@@ -67,6 +76,23 @@ all_are_under_way() {
 	grep -q '^ready$' "$work/clients.log"
 }
 
+bsd_transfers_start() {
+	local transfer=(curl --silent --show-error --fail --max-time "$max_time" --limit-rate "$rate")
+	url=http://127.0.0.1:$slirp_port
+	peer_start upload "${transfer[@]}" --upload-file "$www/file" "$url/store/file"
+	peer_start download "${transfer[@]}" --output "$work/file" "$url/file"
+	need 60 has_bytes "$work/file" $((size / 3))
+}
+
+bsd_transfers_end_well() {
+	check "BSD: the node died within the download" peer_runs download
+	check "BSD: the node died within the upload" peer_runs upload
+	check "BSD: the download ends well" peer_ends_well download
+	check "BSD: every byte is right" cmp "$www/file" "$work/file"
+	check "BSD: the upload ends well" peer_ends_well upload
+	check "BSD: every byte was stored" cmp "$www/file" "$work/nginx-b/store/file"
+}
+
 seed
 random_file file "$size"
 random_file lwip "$lwip_size"
@@ -76,32 +102,24 @@ cluster_up
 # that.
 put b services/web/hold_timeout_ms 60000
 lwip_up
-slirp_up
+[ "$bsd" -eq 0 ] || slirp_up
 switch_capture_start
 
 nsenter --net=/run/netns/switch python3 "$here/programs/lwip_clients.py" lwip "$lwip_address" \
-	255.255.255.0 --address "$service_address" --port "$service_port" --file "$www/lwip" \
+	"$prefix" --address "$service_address" --port "$service_port" --file "$www/lwip" \
 	--store "$work/nginx-b/store" --connections "$lwip_connections" --go "$work/go" \
 	--timeout "$max_time" >"$work/clients.log" 2>&1 &
 lwip=$!
 need 120 all_are_under_way
-transfer=(curl --silent --show-error --fail --max-time "$max_time" --limit-rate "$rate")
-url=http://127.0.0.1:$slirp_port
-peer_start upload "${transfer[@]}" --upload-file "$www/file" "$url/store/file"
-peer_start download "${transfer[@]}" --output "$work/file" "$url/file"
-need 60 has_bytes "$work/file" $((size / 3))
+[ "$bsd" -eq 0 ] || bsd_transfers_start
 check "all connections are protected" reads a stats/connections_protected "$connections"
 check "node b knows of all of them" reads b services/web/connections "$connections"
 kill_node a
 touch "$work/go"
-check "the node died within the BSD download" peer_runs download
-check "the node died within the BSD upload" peer_runs upload
+[ "$bsd" -eq 0 ] || bsd_transfers_end_well
 code=0
 wait "$lwip" || code=$?
-check "BSD: the download ends well" peer_ends_well download
-check "BSD: every byte is right" cmp "$www/file" "$work/file"
-check "BSD: the upload ends well" peer_ends_well upload
-check "BSD: every byte was stored" cmp "$www/file" "$work/nginx-b/store/file"
+[ "$bsd" -ne 0 ] || cell BSD absent "slirp4netns opens connections over IPv4 only"
 capture_stop
 
 grep '^# ' "$work/clients.log" || true

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """Sockets of lwIP, a TCP that is not Linux, with the few names of the `socket` module that the test
-clients use. It is Debian's liblwip as it is, on a TAP device: IPv4, window scaling by 1, neither
+clients use. It is Debian's liblwip as it is, on a TAP device: window scaling by 1, neither
 timestamps nor selective acknowledgements.
 """
 
@@ -9,11 +9,15 @@ import os
 import socket
 import threading
 
+from addresses import family_of
+
 # For setsockopt(), which does nothing here.
 SOL_SOCKET, SO_RCVBUF = socket.SOL_SOCKET, socket.SO_RCVBUF
 
-# From lwip/api.h, lwip/err.h and lwip/pbuf.h.
-NETCONN_TCP = 0x10
+# From lwip/api.h, lwip/err.h, lwip/ip_addr.h, lwip/ip6_addr.h and lwip/pbuf.h.
+NETCONN_TCP = {socket.AF_INET: 0x10, socket.AF_INET6: 0x18}
+ADDRESS_TYPE = {socket.AF_INET: 0, socket.AF_INET6: 6}
+PREFERRED = 0x30
 NETCONN_COPY = 1
 ERR_CLOSED = -15
 TOTAL_LENGTH = 16
@@ -23,6 +27,8 @@ for function, result, *arguments in (
         ("tcpip_init", None, ctypes.c_void_p, ctypes.c_void_p),
         ("netif_add", ctypes.c_void_p) + 7 * (ctypes.c_void_p,),
         ("netif_set_up", None, ctypes.c_void_p),
+        ("netif_add_ip6_address", ctypes.c_int8) + 3 * (ctypes.c_void_p,),
+        ("netif_ip6_addr_set_state", None, ctypes.c_void_p, ctypes.c_int8, ctypes.c_uint8),
         ("netconn_new_with_proto_and_callback", ctypes.c_void_p,
          ctypes.c_int, ctypes.c_uint8, ctypes.c_void_p),
         ("netconn_connect", ctypes.c_int8, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint16),
@@ -40,7 +46,30 @@ for function, result, *arguments in (
 NETIF = ctypes.create_string_buffer(8192)
 
 
-def start(device, address, mask):
+def ip_addr(address):
+    """An ip_addr_t: 16 bytes of address, of which IPv4 takes 4, a zone, padding, and the type."""
+    family = family_of(address)
+    packed = socket.inet_pton(family, address)
+    return ctypes.create_string_buffer(packed.ljust(20, b"\0") + bytes([ADDRESS_TYPE[family]]), 32)
+
+
+def configure(address, prefix):
+    """Gives the device its address; what has the same beginning is reached directly."""
+    is_v4 = family_of(address) == socket.AF_INET
+    mask = ((1 << 32) - (1 << 32 - prefix)).to_bytes(4) if is_v4 else bytes(4)
+    LIBRARY.netif_add(NETIF, ip_addr(address) if is_v4 else bytes(4), mask, bytes(4), None,
+                      ctypes.cast(LIBRARY.tapif_init, ctypes.c_void_p),
+                      ctypes.cast(LIBRARY.tcpip_input, ctypes.c_void_p))
+    LIBRARY.netif_set_up(NETIF)
+    if not is_v4:
+        # Of IPv6 it knows no other length than 64.
+        index = ctypes.c_int8()
+        check(LIBRARY.netif_add_ip6_address(NETIF, ip_addr(address), ctypes.byref(index)),
+              "address")
+        LIBRARY.netif_ip6_addr_set_state(NETIF, index, PREFERRED)
+
+
+def start(device, address, prefix):
     """Starts the stack on a TAP device that is there already."""
     os.environ["PRECONFIGURED_TAPIF"] = device
     started = threading.Event()
@@ -48,11 +77,7 @@ def start(device, address, mask):
     LIBRARY.tcpip_init(ctypes.cast(callback, ctypes.c_void_p), None)
     started.wait()
     LIBRARY.sys_lock_tcpip_core()
-    LIBRARY.netif_add(NETIF, socket.inet_aton(address), socket.inet_aton(mask),
-                      socket.inet_aton("0.0.0.0"), None,
-                      ctypes.cast(LIBRARY.tapif_init, ctypes.c_void_p),
-                      ctypes.cast(LIBRARY.tcpip_input, ctypes.c_void_p))
-    LIBRARY.netif_set_up(NETIF)
+    configure(address, prefix)
     LIBRARY.sys_unlock_tcpip_core()
 
 
@@ -67,10 +92,9 @@ class Socket:
 
     def __init__(self, address, port):
         self.rest = b""
-        self.netconn = LIBRARY.netconn_new_with_proto_and_callback(NETCONN_TCP, 0, None)
-        # An ip_addr_t: 16 bytes of address and more, of which IPv4 takes 4; type 0 is IPv4.
-        where = ctypes.create_string_buffer(socket.inet_aton(address), 32)
-        check(LIBRARY.netconn_connect(self.netconn, where, port), "connect")
+        self.netconn = LIBRARY.netconn_new_with_proto_and_callback(
+            NETCONN_TCP[family_of(address)], 0, None)
+        check(LIBRARY.netconn_connect(self.netconn, ip_addr(address), port), "connect")
 
     def settimeout(self, _):
         """Left to who waits for the thread."""

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""The connections of clients.py, by lwIP: lwip_clients.py TAP ADDRESS MASK OPTION...
+"""The connections of clients.py, by lwIP: lwip_clients.py TAP ADDRESS PREFIX OPTION...
 
 Has to run with the network that has the TAP device.
 """
@@ -17,7 +17,8 @@ import lwip
 
 def main():
     """Starts the stack and runs."""
-    lwip.start(*sys.argv[1:4])
+    device, address, prefix = sys.argv[1:4]
+    lwip.start(device, address, int(prefix))
     del sys.argv[1:4]
     clients.socket = lwip
     try:
