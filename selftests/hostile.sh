@@ -5,13 +5,19 @@
 # A host that means no good, with programs that make their segments by hand. Sourced after client.sh.
 
 # Nobody but the programs answers for it.
-hostile_address=10.77.0.200
+if [ "$family" = 6 ]; then
+	hostile_address=fd77::200
+	hostile_host=fd77::66
+else
+	hostile_address=10.77.0.200
+	hostile_host=10.77.0.66
+fi
 hostile_mac=02:00:00:00:00:0e
 
 # hostile_up: to be called when there is a topology.
 hostile_up() {
 	local node
-	add_host hostile 10.77.0.66 "$hostile_mac"
+	add_host hostile "$hostile_host" "$hostile_mac"
 	for node in a b; do
 		ip -n "$node" neigh add "$hostile_address" lladdr "$hostile_mac" dev eth0 nud permanent
 	done

@@ -24,9 +24,30 @@ random_file long 300000
 cluster_up
 hostile_up
 
-check "answers and log are right" hostile hostile a --ports 80 81 --counters "$(sysfs a stats)"
+# What there is of fragments; in IPv6 they are put together behind the module's hooks.
+fragments=(fragments tiny_fragments fragments_in_disorder overlapping_fragments)
+[ "$family" = 6 ] || fragments=()
+check "answers and log are right" hostile hostile a --ports 80 81 --counters "$(sysfs a stats)" \
+	--but "${fragments[@]}"
 grep '^#' "$work/check.log" || true
 check "none of it cost a connection its protection" reads a stats/connections_unprotected 0
+
+if [ "$family" = 6 ]; then
+	# Before the client ends it.
+	for node in a b; do
+		put "$node" services/web/commit_timeout_ms 100
+	done
+	hostile hostile a --ports 80 81 --counters "$(sysfs a stats)" --only fragments >/dev/null || true
+	check "fragments: that connection is counted" \
+		wait_for 10 at_least a stats/unprotected_late 1
+	cell fragments unprotected "they are put together behind the module's hooks"
+	for node in a b; do
+		put "$node" services/web/commit_timeout_ms 2000
+	done
+	for name in "${fragments[@]:1}"; do
+		cell "$name" unprotected "as others"
+	done
+fi
 
 need 60 reads b services/web/connections 0
 hostile overlaps a --ports 80 81 --go "$work/go" >"$work/overlaps.log" 2>&1 &

@@ -12,7 +12,7 @@ import argparse
 import random
 import time
 
-from raw_tcp import ACK, FIN, MSS, PSH, RST, SYN, URG, Link, ipv4, segment
+from raw_tcp import ACK, FIN, MSS, PSH, RST, SYN, URG, Link, packet, segment
 
 # Frames made beforehand, which then come again and again.
 VARIETY = 3000
@@ -40,7 +40,7 @@ class Rubbish:
         data = segment(source, self.options.service, ports, numbers, self.chosen.randrange(256),
                        payload, options[:40])
         wrong = bytes((data[16] ^ 0x55, data[17]))
-        return ipv4(source, self.options.service, data[:16] + wrong + data[18:])
+        return packet(source, self.options.service, data[:16] + wrong + data[18:])
 
     def flags(self):
         """Flags that begin nothing: not those of a SYN."""
@@ -52,7 +52,7 @@ class Rubbish:
     def stray(self):
         """A segment of no connection."""
         ports, numbers, options, payload = self.header()
-        return ipv4(self.options.address, self.options.service, segment(
+        return packet(self.options.address, self.options.service, segment(
             self.options.address, self.options.service, ports, numbers, self.flags() & ~URG,
             payload, options))
 
@@ -61,7 +61,7 @@ class Rubbish:
         ports, numbers, options, payload = self.header()
         data = segment(self.options.address, self.options.service, ports, numbers, SYN, payload,
                        options, offset=self.chosen.choice((0, 1, 4)))
-        return ipv4(self.options.address, self.options.service,
+        return packet(self.options.address, self.options.service,
                     data[:self.chosen.choice((0, 8, 13, 19, len(data)))])
 
     def fragment(self):
@@ -69,24 +69,24 @@ class Rubbish:
         ports, numbers, options, payload = self.header()
         data = segment(self.options.address, self.options.service, ports, numbers, SYN, payload,
                        options)
-        return ipv4(self.options.address, self.options.service, data, self.chosen.randrange(65536),
-                    self.chosen.choice((0, 8, 64)), True)
+        return packet(self.options.address, self.options.service, data,
+                      self.chosen.randrange(65536), self.chosen.choice((0, 8, 64)), True)
 
     def in_the_name_of(self, victim):
         """What the client has never sent."""
-        source, port = victim.split(":")
+        source, port = victim.rsplit(":", 1)
         ports = (int(port), self.options.port)
         flags = self.chosen.choice((RST, SYN, RST | ACK, 0))
         if not flags:
             return self.wrong_sum(source, ports)
         _, numbers, _, _ = self.header()
-        return ipv4(source, self.options.service,
+        return packet(source, self.options.service,
                     segment(source, self.options.service, ports, numbers, flags))
 
     def syn(self):
         """What begins a connection."""
         ports, numbers, _, _ = self.header()
-        return ipv4(self.options.address, self.options.service, segment(
+        return packet(self.options.address, self.options.service, segment(
             self.options.address, self.options.service, ports, (numbers[0], 0), SYN, options=MSS))
 
     def any(self):
