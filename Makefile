@@ -16,7 +16,7 @@ objects = build$(if $(filter command,$(origin TEST)),/test)
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/$(objects) \
 	$(if $(LLVM)$(filter command line environment,$(origin CC)),,$(addprefix CC=,$(kernel_cc)))
 
-.PHONY: module test-module sandbox shell demo test test-slow soak check clean help rust-analyzer
+.PHONY: module test-module sandbox shell demo test test-slow test-tcp soak check clean help rust-analyzer
 
 ifeq ($(KDIR),)
 module:
@@ -57,6 +57,9 @@ MINUTES ?= 10
 soak: module build/wirecheck
 	@scripts/guest --name soak 'MINUTES=$(MINUTES) $(if $(SEED),SEED=$(SEED)) /src/selftests/soak.sh'
 
+test-tcp: module build/wirecheck
+	@scripts/test-tcp
+
 check:
 	@scripts/check
 
@@ -73,6 +76,7 @@ help:
 	@echo 'make demo          a download survives the death of its server (DEMO=upload, DEMO=many)'
 	@echo 'make test          the tests'
 	@echo 'make test-slow     those that take long: many kinds of connections, networks and hosts'
+	@echo 'make test-tcp      those over IPv4 and IPv6, and the table of them, Documentation/tcp.rst'
 	@echo 'make soak          crashes and handovers under random load, MINUTES=10 of them'
 	@echo 'make TEST=1        build/test/tcp_failover.ko, in which tests can kill a node at a certain step'
 	@echo 'make check         formatting, lints, layers, shell scripts, documents'

@@ -21,16 +21,16 @@ sandbox=$top/scripts/in-sandbox
 # commit is the long form of one of the namespaces' tests: only when it is named.
 # slow are the namespaces' tests that take long: also only when it is named.
 # lockdep runs transfers under a kernel that watches its locks: slow, so only when it is named.
-parts=(unit wirecheck namespaces crash kunit)
+parts=(unit wirecheck table namespaces crash kunit)
 
 # How many seconds each may take.
-declare -A seconds=([unit]=300 [wirecheck]=120 [namespaces]=1800 [crash]=300 [kunit]=1800
+declare -A seconds=([unit]=300 [wirecheck]=120 [table]=60 [namespaces]=1800 [crash]=300 [kunit]=1800
 	[slow]=3000 [commit]=7200 [lockdep]=900)
 
 # part NAME: its command.
 part() {
 	case $1 in
-	unit | wirecheck | kunit) "$sandbox" env ${SEED:+SEED="$SEED"} "selftests/$1/run.sh" ;;
+	unit | wirecheck | table | kunit) "$sandbox" env ${SEED:+SEED="$SEED"} "selftests/$1/run.sh" ;;
 	namespaces)
 		"$top/scripts/guest" --name namespaces \
 			"${SEED:+SEED=$SEED }/src/selftests/run_tests.sh"
