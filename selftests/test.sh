@@ -19,12 +19,14 @@ mkdir -p "$out"
 
 sandbox=$top/scripts/in-sandbox
 # commit is the long form of one of the namespaces' tests: only when it is named.
-# slow are the namespaces' tests that take long: also only when it is named.
+# tcp are the namespaces' tests that take long, in a short form; slow are they in their long form, only
+# when it is named.
 # lockdep runs transfers under a kernel that watches its locks: slow, so only when it is named.
-parts=(unit wirecheck table namespaces crash kunit)
+parts=(unit wirecheck table namespaces tcp crash kunit)
 
 # How many seconds each may take.
-declare -A seconds=([unit]=300 [wirecheck]=120 [table]=60 [namespaces]=1800 [crash]=300 [kunit]=1800
+declare -A seconds=([unit]=300 [wirecheck]=120 [table]=60 [namespaces]=1800 [tcp]=2400 [crash]=300
+	[kunit]=1800
 	[slow]=3000 [commit]=7200 [lockdep]=900)
 
 # part NAME: its command.
@@ -34,6 +36,10 @@ part() {
 	namespaces)
 		"$top/scripts/guest" --name namespaces \
 			"${SEED:+SEED=$SEED }/src/selftests/run_tests.sh"
+		;;
+	tcp)
+		"$top/scripts/guest" --name tcp \
+			"SHORT=1 TCPFO_TIMEOUT=400 ${SEED:+SEED=$SEED }/src/selftests/run_tests.sh slow"
 		;;
 	slow)
 		"$top/scripts/guest" --name slow \

@@ -6,7 +6,7 @@
 #
 # Fails if a connection breaks or gets a wrong byte, if one that idled was not at rest, or if the first
 # download had to wait for those that idled. SEED= repeats the order in which they speak, IDLE= and
-# DOWNLOADS= say how many there are.
+# DOWNLOADS= say how many there are; SHORT= has a twentieth of them.
 
 . "$(dirname "$0")/lib.sh"
 . "$here/topology.sh"
@@ -14,8 +14,10 @@ nginx_connections=20000
 . "$here/node.sh"
 . "$here/client.sh"
 
-idle=${IDLE:-10000}
-downloads=${DOWNLOADS:-500}
+parts=20
+[ -z "${SHORT:-}" ] || parts=1
+idle=${IDLE:-$((parts * 500))}
+downloads=${DOWNLOADS:-$((parts * 25))}
 
 crowd_is_ready() {
 	grep -q '^ready$' "$work/crowd.log"

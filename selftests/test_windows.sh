@@ -31,7 +31,7 @@ takeover() {
 	shift
 	rm -f "$capture"
 	capture_start
-	streams_start windows_client.py --timeout 30 "$@"
+	streams_start windows_client.py --timeout 60 "$@"
 	read -r count clients servers <<<"$(sed -n 's/^count //p' "$work/streams.log")"
 	check "$of: $clients clients have closed their windows" \
 		wait_for 5 closed "$clients" a "sport = :$service_port"
