@@ -91,7 +91,7 @@ survive() {
 	rm -f "$work/file"
 	# The client's IP address is known to all before its network begins to lose packets.
 	on client ping -q -c 1 -W 5 "$service_address" >/dev/null
-	on b ping -q -c 1 -W 5 "$client_address" >/dev/null
+	on b ping -q -c 1 -W 5 -I "${node_address[b]}" "$client_address" >/dev/null
 	network_is_bad
 	capture=$work/$what.pcap
 	switch_capture_start
