@@ -37,7 +37,8 @@ if [ "$family" = 6 ]; then
 	for node in a b; do
 		put "$node" services/web/commit_timeout_ms 100
 	done
-	hostile hostile a --ports 80 81 --counters "$(sysfs a stats)" --only fragments >/dev/null || true
+	hostile hostile a --ports 80 81 --counters "$(sysfs a stats)" --quiet 1.5 \
+		--only fragments >/dev/null || true
 	check "fragments: that connection is counted" \
 		wait_for 10 at_least a stats/unprotected_late 1
 	cell fragments unprotected "they are put together behind the module's hooks"

@@ -32,7 +32,7 @@ class Rubbish:
         ports = (chosen.randrange(1024, 65536), self.options.port)
         numbers = (chosen.randrange(1 << 32), chosen.randrange(1 << 32))
         return ports, numbers, chosen.randbytes(chosen.choice((0, 0, 4, 12, 40))), chosen.randbytes(
-            chosen.choice((0, 1, 200, 1400)))
+            chosen.choice((0, 1, 200, 1300)))
 
     def wrong_sum(self, source, ports):
         """Anything, with a wrong checksum."""

@@ -263,7 +263,7 @@ def noted(conn, answers, packets, counts):
     return conn.told(answers, counts, any(flags_of(data) & SYN for data in packets))
 
 
-def play(link, scenario, ports, chosen):
+def play(link, scenario, ports, chosen, quiet):
     """Plays a scenario on both ports at once; returns connections, and what each was told."""
     port, iss = chosen.randrange(20_000, 60_000), chosen.randrange(1 << 32)
     conns = {to: Connection(link, port, to, iss) for to in ports}
@@ -277,7 +277,7 @@ def play(link, scenario, ports, chosen):
             for data in packets:
                 link.send(data)
         answers = {to: [] for to in ports}
-        for answer in link.receive(QUIET):
+        for answer in link.receive(quiet):
             if answer.source in conns and answer.dest == port:
                 answers[answer.source].append(answer)
                 conns[answer.source].hear(answer)
@@ -331,6 +331,7 @@ def main():
     parser.add_argument("--counters", required=True, help="the module's, of that node")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=SCENARIOS)
+    parser.add_argument("--quiet", type=float, default=QUIET, help="how long is long enough")
     parser.add_argument("--but", nargs="*", default=[], help="not these")
     options = parser.parse_args()
     link = Link(options.device, options.address, options.service, options.mac)
@@ -340,7 +341,7 @@ def main():
     differences = 0
     for name in names:
         before = differences
-        conns, told = play(link, SCENARIOS[name], options.ports, chosen)
+        conns, told = play(link, SCENARIOS[name], options.ports, chosen, options.quiet)
         protected, other = options.ports
         for step, (ours, wanted) in enumerate(zip(told[protected], told[other])):
             if ours != wanted:
