@@ -200,10 +200,11 @@ survive() {
 seed
 random_file file $((1 << 20))
 
+host_cluster strict_rp_filter
+survive strict
+
 if [ "$family" = 6 ]; then
 	cell lo absent "Linux answers no solicitation for an address that another device has"
-	host_cluster strict_rp_filter
-	survive strict
 else
 	host_cluster strict_rp_filter address_on_lo
 	survive lo
