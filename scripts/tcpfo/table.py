@@ -56,9 +56,8 @@ What survives
 =============
 
 Each row is a connection, or some of one kind, that the tests of ``selftests/`` carry over a
-takeover.
-The table is made by ``make test-tcp`` of what they printed: kernel {kernel}, module as of commit
-{module}.
+takeover. The table is made by ``make test-tcp`` of what they printed. Kernel {kernel}, module as of
+commit {module}.
 
 *passed*
    Every byte was right on both sides, there was no reset, and what else the test looks at was
@@ -68,6 +67,8 @@ The table is made by ``make test-tcp`` of what they printed: kernel {kernel}, mo
    can be carried on.
 *not in* an IP version
    There is no such thing in it, or no program that speaks it.
+*no result*
+   The test was not run, or has not come so far.
 
 The names are those of the tests, where it is said what each of them is: :doc:`testing`.
 """
@@ -161,8 +162,8 @@ def document(results):
     lines = [INTRODUCTION.format(**origins)]
     for title, tests, pattern in KINDS:
         keys = rows(results, tests, pattern)
-        if keys:
-            lines += [title, "=" * len(title), ""] + table(results, keys, len(tests) > 1)
+        lines += [title, "=" * len(title), ""]
+        lines += table(results, keys, len(tests) > 1) if keys else ["**no result**", ""]
     return "\n".join(lines)
 
 

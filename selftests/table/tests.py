@@ -92,7 +92,7 @@ def a_row_is_in_one_chapter():
     document = table.document([results(text)] * 2)
     assert document.count("no timestamps download") == 1
     assert document.count("plain download") == 1
-    assert document.count("kernel unknown") == 1
+    assert document.count("Kernel unknown") == 1
 
 
 def main():
