@@ -154,6 +154,24 @@ def send(connection, data):
         pass
 
 
+def end(connection):
+    """Says that nothing more comes; that the module has hung up already is no error."""
+    try:
+        connection.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+def turned_away(peer):
+    """Whether there is no session to be had."""
+    try:
+        with peer.session() as connection:
+            send(connection, GREETING)
+            return drained(connection)
+    except ConnectionResetError:
+        return True
+
+
 def alive(connection):
     """Whether the session goes on for a while: the module sends heartbeats."""
     deadline = time.monotonic() + 0.7
@@ -195,7 +213,7 @@ def play(peer, seed):
             data[chosen.randrange(len(data))] = chosen.randrange(256)
         with peer.session() as connection:
             send(connection, bytes(data[:chosen.randrange(1, len(data) + 1)]))
-            connection.shutdown(socket.SHUT_WR)
+            end(connection)
             if not drained(connection):
                 result(f"mutation {bytes(data).hex()} ends", False)
                 return
@@ -215,9 +233,7 @@ def main():
     options = parser.parse_args()
     peer = Peer(options)
     if options.stranger:
-        with peer.session() as connection:
-            send(connection, GREETING)
-            sys.exit(not drained(connection))
+        sys.exit(not turned_away(peer))
     play(peer, int(os.environ.get("SEED", "0")))
 
 

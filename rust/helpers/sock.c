@@ -161,6 +161,18 @@ void tcpfo_helper_tcp_send_ack(struct sock *sk)
 }
 
 /**
+ * tcpfo_helper_tcp_forget_windows - take the present window of the client for the largest so far
+ * @sk: a full TCP socket, locked by the caller
+ *
+ * Segments are cut to half of the largest window, see tcp_bound_to_half_wnd(): with a wider one in
+ * mind, none fits a client whose windows are tiny, and each waits for a timer.
+ */
+void tcpfo_helper_tcp_forget_windows(struct sock *sk)
+{
+	tcp_sk(sk)->max_window = tcp_sk(sk)->snd_wnd;
+}
+
+/**
  * tcpfo_helper_tcp_limit_cwnd - set the congestion window, unless it is smaller
  * @sk: a full TCP socket, locked by the caller or by the stack below which it runs
  * @cwnd: the congestion window, in segments

@@ -163,6 +163,8 @@ fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> 
         }
         socket.extend_window(restoring.machine.right_edge().raw());
         socket.limit_cwnd(INITIAL_CWND);
+        // The child was told of a wide one, to be fast.
+        socket.forget_windows();
     }
     restoring.machine.splice();
     let absorbed = restoring.machine.absorbed();

@@ -230,6 +230,12 @@ impl Locked {
         unsafe { bindings::tcp_has_unsent(self.0.get()) }
     }
 
+    /// Forgets that the other side has ever offered a wider window than now.
+    pub(crate) fn forget_windows(&self) {
+        // SAFETY: It is a full TCP socket, and locked.
+        unsafe { bindings::tcp_forget_windows(self.0.get()) };
+    }
+
     /// Goes on with a congestion window of at most `cwnd` segments.
     pub(crate) fn limit_cwnd(&self, cwnd: u32) {
         // SAFETY: It is a full TCP socket, and locked.
