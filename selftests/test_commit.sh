@@ -17,7 +17,7 @@
 . "$here/client.sh"
 . "$here/commit.sh"
 
-rounds=${ROUNDS:-2}
+rounds=${ROUNDS:-1}
 
 # dies_at STEP: so many times, and each time the connections go on.
 dies_at() {

@@ -483,9 +483,10 @@ impl Tracker {
         Outbound::GiveUp
     }
 
-    /// Returns whether the backup has not confirmed all that it was told.
+    /// Returns whether the backup has not confirmed all that it was told, or what the socket has, though it
+    /// was not seen to come: fragments, for one.
     fn waits_for_backup(&mut self) -> bool {
-        let waits = self.reached.max(self.told_with) > self.confirmed;
+        let waits = self.reached.max(self.told_with).max(self.wanted) > self.confirmed;
         if !waits {
             self.waits_since = None;
         }
@@ -1146,6 +1147,18 @@ mod tests {
         assert_eq!(t.place_to_tell(), None);
         assert!(!t.settles());
         assert!(!t.settles());
+    }
+
+    #[test]
+    fn what_was_not_seen_to_come_is_not_waited_for_for_ever() {
+        let mut t = open();
+        t.outbound(&from_service(1, 500), 0, false, NOW);
+        let unseen = from_service(1001, 500);
+        let at = |t: &mut Tracker, now| t.outbound(&unseen, 10, false, (now, 50));
+        assert!(matches!(at(&mut t, 1000), Outbound::Clamp { ack, .. } if ack == IRS.at(1)));
+        assert!(matches!(at(&mut t, 1050), Outbound::Clamp { .. }));
+        assert_eq!(at(&mut t, 1051), Outbound::GiveUp);
+        assert!(!t.is_whole());
     }
 
     #[test]
