@@ -513,7 +513,9 @@ impl Tracker {
             return self.keep(ack, true);
         }
         let says_nothing = limit == self.acked && edge <= self.sent_edge;
-        if ack > limit && len == 0 && says_nothing && !has_sack {
+        let keeps_fin = self.kept.is_some_and(|(_, has_fin)| has_fin);
+        // Whatever else it says, it must not leave before the FIN.
+        if ack > limit && len == 0 && (keeps_fin || (says_nothing && !has_sack)) {
             return self.keep(ack, false);
         }
         let ack = ack.min(limit);
@@ -937,6 +939,11 @@ mod tests {
         last.flags |= flags::FIN;
         assert_eq!(t.outbound(&last, 100, false, NOW), Outbound::Keep);
         assert_eq!(t.confirm(11), Some(Release::Nothing));
+        // The client sends its FIN once more, and is told so.
+        assert_eq!(
+            t.outbound(&from_service(12, 500), 0, true, NOW),
+            Outbound::Absorb
+        );
         assert!(t.keeps());
         assert_eq!(t.confirm(12), Some(Release::Kept));
     }

@@ -121,6 +121,12 @@ impl Tracked {
         }
     }
 
+    /// Takes what is kept if something newer has left.
+    fn take_stale(&mut self) -> Option<Held> {
+        let stale = self.is_open && !self.tracker.keeps();
+        self.kept.take_if(|_| stale)
+    }
+
     /// Takes what is kept, if it may be sent: the SYN-ACK, or the newest segment.
     fn take_kept(&mut self) -> Option<Held> {
         let fresh = !self.is_open || self.tracker.keeps();

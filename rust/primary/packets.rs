@@ -308,6 +308,9 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
         drop(leftover);
         return segment.packet.accept();
     }
+    // TCP does not send again what it believes to be still on its way out: nothing is held for longer
+    // than it is of use.
+    let _drop_outside_lock = tracked.take_stale();
     if verdict == Outbound::Keep {
         service.node.stats.acks_kept.inc();
         let (held, verdict) = segment.packet.keep();
