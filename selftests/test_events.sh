@@ -13,7 +13,8 @@
 . "$here/node.sh"
 . "$here/client.sh"
 
-size=$((16 << 20))
+# Enough for a slow machine: the download has to last until the node dies.
+size=$((40 << 20))
 declare -A listeners
 
 # listen NAME NAMESPACE [OPTION...]: in the background, as an operator does it; into $work/NAME.
