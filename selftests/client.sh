@@ -134,3 +134,11 @@ stored() {
 stored_bytes() {
 	find "$work/nginx-$1/body" -type f -printf '%s\n' 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'
 }
+
+# answers_more NUMBER: the client of programs/keepalive.py has had that many more answers than at the last call of mark.
+mark() {
+	marked=$(cat "$work/answers" 2>/dev/null || echo 0)
+}
+answers_more() {
+	[ "$(cat "$work/answers" 2>/dev/null || echo 0)" -ge $((marked + $1)) ]
+}

@@ -157,6 +157,15 @@ taken_over() {
 	reads b services/web/state active
 }
 
+# stands_by_again NODE: the one that was killed can be heard again, and is silent.
+stands_by_again() {
+	local node=$1
+	# It has not died, and believes that it speaks, until it hears of the other one.
+	mend_channel "$node"
+	check "node $node stands by" wait_for 20 reads "$node" services/web/state standby
+	mend_service "$node"
+}
+
 # tell_takeover NODE [SERVICE]: its figures, as a remark, times in microseconds since the peer was heard.
 tell_takeover() {
 	(cd "$(sysfs "$1" "services/${2:-web}/takeover")" && grep . -- *) | tr '\n' ' ' |

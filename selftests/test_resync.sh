@@ -16,14 +16,6 @@
 
 connections=4
 
-# answers_more NUMBER: the client has had that many more answers than at the last call of mark.
-mark() {
-	marked=$(cat "$work/answers" 2>/dev/null || echo 0)
-}
-answers_more() {
-	[ "$(cat "$work/answers" 2>/dev/null || echo 0)" -ge $((marked + $1)) ]
-}
-
 # fail_over FROM TO: the one that speaks dies, and the other goes on.
 fail_over() {
 	local from=$1 to=$2
@@ -48,10 +40,7 @@ given() {
 # come_back NODE OTHER: it stands by, and is given the connections.
 come_back() {
 	local node=$1 other=$2
-	# It has not died, and believes that it speaks, until it hears of the other one.
-	mend_channel "$node"
-	check "node $node stands by" wait_for 20 reads "$node" services/web/state standby
-	mend_service "$node"
+	stands_by_again "$node"
 	given "$other" "$node"
 }
 

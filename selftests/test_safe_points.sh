@@ -15,14 +15,6 @@
 
 size=300000
 
-# answers_more NUMBER: the client has had that many more answers than at the last call of mark.
-mark() {
-	marked=$(cat "$work/answers" 2>/dev/null || echo 0)
-}
-answers_more() {
-	[ "$(cat "$work/answers" 2>/dev/null || echo 0)" -ge $((marked + $1)) ]
-}
-
 # fail_over FROM TO: the one that speaks dies, and the other goes on.
 fail_over() {
 	local from=$1 to=$2
@@ -38,10 +30,7 @@ fail_over() {
 # come_back NODE OTHER: it stands by, and the connection is protected again.
 come_back() {
 	local node=$1 other=$2
-	# It has not died, and believes that it speaks, until it hears of the other one.
-	mend_channel "$node"
-	check "node $node stands by" wait_for 20 reads "$node" services/web/state standby
-	mend_service "$node"
+	stands_by_again "$node"
 	check "node $node is ready again" wait_for 30 reads "$node" services/web/takeover_ready 1
 	check "the connection is protected again" at_least "$other" stats/connections_resumed 1
 }
