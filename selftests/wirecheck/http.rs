@@ -16,6 +16,8 @@ enum State {
     Unknown,
 }
 
+/// How a header begins. Before all of that is there, it may be something else.
+const BEGIN: &[u8] = b"HTTP/1.";
 /// A header longer than this is none.
 const MAX_HEADER: usize = 64 * 1024;
 
@@ -99,7 +101,7 @@ impl Responses {
             State::Unknown => false,
             State::Body { end } => fin < *end,
             State::Header { text, cursor } => {
-                fin == *cursor && (!text.is_empty() || (asked && fin == self.begin))
+                fin == *cursor && (text.len() >= BEGIN.len() || (asked && fin == self.begin))
             }
         }
     }
@@ -109,7 +111,9 @@ impl Responses {
         match &self.state {
             State::Unknown => None,
             State::Body { end } => Some(high < *end),
-            State::Header { text, .. } => Some(!text.is_empty()),
+            State::Header { text, .. } => {
+                (text.is_empty() || text.len() >= BEGIN.len()).then_some(!text.is_empty())
+            }
         }
     }
 }
@@ -127,7 +131,6 @@ enum Header {
 
 /// Parses a response's header.
 fn parse(text: &[u8]) -> Header {
-    const BEGIN: &[u8] = b"HTTP/1.";
     if !text.starts_with(&BEGIN[..BEGIN.len().min(text.len())]) {
         return Header::Unknown;
     }
@@ -169,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_stream_may_end_only_after_a_whole_response() {
-        for cut in 1..RESPONSE.len() {
+        for cut in BEGIN.len()..RESPONSE.len() {
             let (responses, at) = fed(&[&RESPONSE[..cut]]);
             assert!(responses.is_cut_off(at, true), "cut after {cut}");
             assert_eq!(responses.is_within(at), Some(true));
@@ -200,6 +203,8 @@ mod tests {
     fn what_is_not_known_is_not_judged() {
         for stream in [
             &b"SSH-2.0-OpenSSH\r\n"[..],
+            b"H",
+            b"HTTP/1",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
         ] {
             let (responses, at) = fed(&[stream]);
