@@ -9,6 +9,7 @@ Nothing of the rubbish is right by chance: what could be has a wrong checksum.
 """
 
 import argparse
+import os
 import random
 import time
 
@@ -113,10 +114,14 @@ def main():
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--rate", type=int, required=True, help="packets in a second, at most")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--go", required=True, help="nothing is sent before this file is there")
     options = parser.parse_args()
     link = Link(options.device, options.address, options.service, options.mac)
     rubbish = Rubbish(options, random.Random(options.seed))
     frames = [link.frame(rubbish.any()) for _ in range(min(VARIETY, options.count))]
+    print("ready", flush=True)
+    while not os.path.exists(options.go):
+        time.sleep(0.02)
     begin = time.monotonic()
     for number in range(options.count):
         if number % BATCH == 0:
