@@ -81,9 +81,9 @@ impl Confirmations {
         let upto = standby_for(node, &data.key).and_then(|service| {
             let flow = service.find(&data.key).ok_or(ENOENT)?;
             add_input(&flow, data, bytes).inspect_err(|_| {
-                node.stats.replicas_refused.inc();
                 // Another connection's replica of the same name is none of its business.
                 if is_replica_of(&flow, data.incarnation) {
+                    node.stats.replicas_refused.inc();
                     service.forget(&flow);
                 }
             })
