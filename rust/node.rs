@@ -175,6 +175,13 @@ impl Node {
         services.iter().find(|s| s.endpoint == *endpoint).cloned()
     }
 
+    /// Returns how many bytes the largest input of a client takes, of all services. May sleep.
+    pub(crate) fn largest_input(&self) -> u64 {
+        let mut largest = 0;
+        self.each_service(|service| largest = largest.max(service.largest_input()));
+        largest
+    }
+
     /// Returns the peer's clock, as far as it is known, in milliseconds.
     pub(crate) fn peer_clock_ms(&self) -> u64 {
         time::now_ms().wrapping_add(self.peer_clock_ahead_ms.load(Relaxed))

@@ -37,6 +37,14 @@ at_least() {
 	}
 }
 
+# at_most NODE FILE NUMBER
+at_most() {
+	[ "$(get "$1" "$2")" -le "$3" ] || {
+		printf '%s %s: %s, more than %s\n' "$1" "$2" "$(get "$1" "$2")" "$3"
+		return 1
+	}
+}
+
 other_node() {
 	case $1 in
 	a) echo b ;;

@@ -35,13 +35,6 @@ come_back() {
 	check "the connection is protected again" at_least "$other" stats/connections_resumed 1
 }
 
-at_most() {
-	[ "$(get "$1" "$2")" -le "$3" ] || {
-		printf '%s %s: %s, not at most %s\n' "$1" "$2" "$(get "$1" "$2")" "$3"
-		return 1
-	}
-}
-
 random_file file "$size"
 cluster_up
 for node in a b; do

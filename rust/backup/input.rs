@@ -50,6 +50,11 @@ impl Input {
         self.stream.next()
     }
 
+    /// Returns how much memory it takes, in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.stream.size()
+    }
+
     /// Returns whether all of it is there, to the FIN.
     pub(crate) fn has_ended(&self) -> bool {
         self.stream.has_ended()

@@ -73,6 +73,15 @@ pub(crate) struct Unprotected {
     pub(super) whole: Option<KBox<Whole>>,
 }
 
+impl Unprotected {
+    /// Returns how much memory the copy of the input takes, in bytes.
+    pub(crate) fn input_bytes(&self) -> u64 {
+        self.whole
+            .as_ref()
+            .map_or(0, |whole| whole.journal.input.size())
+    }
+}
+
 /// An unprotected connection of which nothing is missing.
 pub(crate) struct Whole {
     pub(super) tracker: Tracker,

@@ -121,6 +121,13 @@ impl Tracked {
         }
     }
 
+    /// Returns how much memory the copy of the input takes, in bytes.
+    pub(crate) fn input_bytes(&self) -> u64 {
+        self.journal
+            .as_ref()
+            .map_or(0, |journal| journal.input.size())
+    }
+
     /// Takes what is kept if something newer has left.
     fn take_stale(&mut self) -> Option<Held> {
         let stale = self.is_open && !self.tracker.keeps();

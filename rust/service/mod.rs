@@ -127,6 +127,19 @@ pub(crate) enum FlowState {
     Gone,
 }
 
+impl FlowState {
+    /// Returns how many bytes the client's input takes that is held of it.
+    fn input_bytes(&self) -> u64 {
+        match self {
+            Self::Tracked(tracked) => tracked.input_bytes(),
+            Self::Unprotected(unprotected) => unprotected.input_bytes(),
+            Self::Replica(replica) => replica.input.size(),
+            Self::Restoring(restoring) => restoring.input_bytes(),
+            Self::Gone => 0,
+        }
+    }
+}
+
 /// A connection in its service's table.
 pub(crate) type FlowRef = Arc<rhashtable::Node<Flow>>;
 
@@ -750,6 +763,16 @@ impl Service {
         if unprotected {
             self.unprotected.add(change as u32, Relaxed);
         }
+    }
+
+    /// Returns how many bytes the largest input of a client takes. Looks at all connections.
+    pub(crate) fn largest_input(&self) -> u64 {
+        let mut largest = 0;
+        self.flows.for_each(|flow| {
+            largest = largest.max(flow.state.lock().input_bytes());
+            true
+        });
+        largest
     }
 
     /// Finds a connection. Callable from softirq and process context.

@@ -106,6 +106,11 @@ impl Restoring {
         }
     }
 
+    /// Returns how much memory the input takes, in bytes.
+    pub(crate) fn input_bytes(&self) -> u64 {
+        self.input.size()
+    }
+
     fn has_timestamps(&self) -> bool {
         self.open.flags & open::TIMESTAMPS != 0
     }
