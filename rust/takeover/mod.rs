@@ -168,6 +168,7 @@ fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> 
     }
     restoring.machine.splice();
     let absorbed = restoring.machine.absorbed();
+    let begun_us = restoring.begun_us;
     // Its log was the peer's: from here on it is one that was never logged, and may be.
     if let FlowState::Restoring(restoring) = mem::replace(&mut *state, FlowState::Gone) {
         *state = FlowState::Unprotected(KBox::into_inner(restoring).finish(service.stalls()));
@@ -176,7 +177,7 @@ fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> 
     drop(state);
     service.node.stats.bytes_absorbed.add(absorbed);
     service.node.stats.connections_restored.inc();
-    service.report.restored(absorbed);
+    service.report.restored(begun_us, absorbed);
     true
 }
 

@@ -76,6 +76,11 @@ report! {
     failed,
     /// How many bytes of the service the clients had already.
     bytes_absorbed,
+    /// How long the restored connections took together, in microseconds, each from when it was begun
+    /// with to its splice.
+    restore_total_us,
+    /// How long the slowest of them took, in microseconds.
+    restore_max_us,
 }
 
 impl Report {
@@ -105,8 +110,15 @@ impl Report {
         self.stamp(&self.last_socket_us);
     }
 
-    /// A connection is spliced, and `absorbed` bytes of it were absorbed.
-    pub(super) fn restored(&self, absorbed: u64) {
+    /// A connection is spliced that was begun with at `began_us`, on the monotonic clock, and `absorbed`
+    /// bytes of it were absorbed.
+    pub(super) fn restored(&self, began_us: u64, absorbed: u64) {
+        let took_us = time::now_us().saturating_sub(began_us);
+        self.restore_total_us.add(took_us, Relaxed);
+        if took_us > self.restore_max_us.load(Relaxed) {
+            // Only the director splices.
+            self.restore_max_us.store(took_us, Relaxed);
+        }
         self.restored.add(1, Relaxed);
         self.bytes_absorbed.add(absorbed, Relaxed);
         if self.first_splice_us.load(Relaxed) == 0 {

@@ -12,7 +12,10 @@ use crate::{
         Phase,
         Restore, //
     },
-    kapi::net::tcp::RequestFields,
+    kapi::{
+        net::tcp::RequestFields,
+        time, //
+    },
     primary::{
         stamp,
         Unprotected, //
@@ -66,6 +69,8 @@ pub(crate) struct Restoring {
     pub(super) child_tsval: u32,
     /// Its first one, and when that was, on the monotonic clock in milliseconds.
     pub(super) began: (u32, u64),
+    /// When it was begun with, on the monotonic clock in microseconds.
+    pub(super) begun_us: u64,
     /// When to try again, on the monotonic clock in milliseconds.
     pub(super) retry_ms: u64,
     /// When it last came further, or the server had reason to keep it waiting.
@@ -94,6 +99,7 @@ impl Restoring {
             child_tsval: 0,
             began: (0, 0),
             open: replica.open,
+            begun_us: time::now_us(),
             retry_ms: 0,
             progress: 0,
             moved_ms: now_ms,
