@@ -29,9 +29,12 @@ slow_channel() {
 
 # channel_capture_start NODE: all that it says and hears on the channel.
 channel_capture_start() {
+	rm -f "$channel_capture"
 	nsenter --net="/run/netns/$1" tcpdump --immediate-mode -i eth1 -w "$channel_capture" -U \
 		-Z root -s 0 -B 65536 tcp port 7789 2>"$work/tcpdump-channel.log" &
 	channel_pid=$!
+	# What is confirmed before it listens would seem not to have been.
+	need 20 test -s "$channel_capture"
 }
 
 channel_capture_stop() {
