@@ -46,6 +46,9 @@ const CLOSE_BEHIND: u64 = 64 << 10;
 /// client.
 const QUESTION_BACK: u64 = 1 << 30;
 
+/// How many segments a socket sends, at most, before it has heard of the first one (RFC 6928).
+pub(crate) const INITIAL_CWND: u32 = 10;
+
 /// How far the service had come on the old node, as it last said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -120,6 +123,8 @@ pub(crate) struct Restore {
     iss: Seq,
     client_wscale: u8,
     service_wscale: u8,
+    /// The longest segment that the child sends, in bytes, or more than that.
+    mss: u64,
     phase: Phase,
     /// The child was given all of the client's offsets below.
     fed: u64,
@@ -171,6 +176,7 @@ impl Restore {
             iss: Seq::new(open.iss.get()),
             client_wscale: open.client_wscale,
             service_wscale: open.service_wscale,
+            mss: u64::from(open.client_mss.get()).max(1),
             phase: Phase::Embryo,
             fed: 1,
             taken: 1,
@@ -199,6 +205,12 @@ impl Restore {
     /// Returns the end of what the child was told that the client has.
     pub(crate) fn told(&self) -> u64 {
         self.told
+    }
+
+    /// Returns whether the child has heard of the window that it is told. Before, it only knows that of
+    /// its handshake: a smaller one is news only when something was acknowledged.
+    pub(crate) fn heeds_window(&self) -> bool {
+        self.told > 1 + u64::from(INITIAL_CWND) * self.mss
     }
 
     /// Returns how many of the service's bytes the client was spared so far.
@@ -349,13 +361,19 @@ impl Restore {
         Some(self.tell_again(&client))
     }
 
-    /// Returns what the child was told last, with a window that ends where the client's does, or up
-    /// to a unit behind: the child has to come as far as the client is. While it is far behind, that
-    /// is a wide window.
+    /// Returns what the child was told last, with a window that ends at the client's place, so that no
+    /// segment, which may be a long aggregate, reaches from what the client has into what it lacks. With
+    /// less than a segment to go it ends where the client's does, or up to a unit behind: the child has
+    /// to come as far as the client is.
     fn tell_again(&self, client: &Tell) -> Tell {
-        let unit_less_one = (1 << self.client_wscale) - 1;
-        let window = self.client_edge(client).saturating_sub(self.told) + unit_less_one;
-        let window = window >> self.client_wscale;
+        let behind = client.ack.saturating_sub(self.told) >> self.client_wscale;
+        let window = if behind << self.client_wscale >= self.mss {
+            behind
+        } else {
+            let unit_less_one = (1 << self.client_wscale) - 1;
+            let window = self.client_edge(client).saturating_sub(self.told) + unit_less_one;
+            window >> self.client_wscale
+        };
         Tell {
             ack: self.told,
             window: u16::try_from(window).unwrap_or(u16::MAX),
@@ -640,6 +658,7 @@ mod tests {
             iss: ISS.raw().into(),
             client_wscale: 7,
             service_wscale: 7,
+            client_mss: 1460.into(),
             window: 65535.into(),
             ..Open::default()
         };
@@ -712,8 +731,8 @@ mod tests {
                 Child::Absorb,
                 Some(Tell {
                     ack: 3001,
-                    // As far as the client's window reaches.
-                    window: 46
+                    // As far as the client is.
+                    window: 15
                 })
             )
         );
@@ -786,6 +805,33 @@ mod tests {
     }
 
     #[test]
+    fn the_childs_window_ends_at_the_clients_place_until_a_segment_is_to_go() {
+        let mut m = probing();
+        m.hear_client(&client(1, 100_001, 30), 0, None, 1);
+        assert_eq!(m.told_window(), (100_000u32 >> 7) as u16);
+        assert!(!m.heeds_window());
+        // Segments of 1000 bytes, as many as the child is told that there is room for.
+        let mut sent = 1;
+        let last = loop {
+            let room = 1000.min((u64::from(m.told_window()) << 7) + m.told() - sent);
+            let (verdict, tell) = m.hear_child(&child(sent, 1), room as usize, 1);
+            assert!(room > 0 && tell.is_some());
+            sent += room;
+            if verdict != Child::Absorb {
+                break room;
+            }
+        };
+        assert!(m.heeds_window());
+        // The last one has less than a segment of what the client has.
+        assert!(sent > 100_001 && sent - last > 100_001 - 1460);
+        assert_eq!((m.told(), m.told_window()), (100_001, 30));
+        // One that is far behind has all the window that there can be.
+        let mut far = probing();
+        far.hear_client(&client(1, 1 << 30, 30), 0, None, 1);
+        assert_eq!(far.told_window(), u16::MAX);
+    }
+
+    #[test]
     fn output_beyond_the_clients_window_waits() {
         let mut m = probing();
         m.hear_client(&client(1, 1, 10), 0, None, 1);
@@ -795,7 +841,7 @@ mod tests {
         assert_eq!(m.told_window(), 10);
         let mut closed = probing();
         closed.hear_client(&client(1, 5001, 0), 0, None, 1);
-        assert_eq!(closed.told_window(), (5000 >> 7) + 1);
+        assert_eq!(closed.told_window(), 5000 >> 7);
         assert_eq!(closed.hear_child(&child(1, 1), 5000, 1).0, Child::Absorb);
         assert_eq!((closed.told(), closed.told_window()), (5001, 0));
     }
@@ -908,7 +954,7 @@ mod tests {
         m.hear_client(&client(1, 5001, 30), 0, None, 1);
         let told = Some(Tell {
             ack: 101,
-            window: 69,
+            window: 38,
         });
         assert_eq!(m.hear_child(&child(1, 1), 100, 1), (Child::Absorb, told));
         assert_eq!(m.hear_child(&child(1, 1), 100, 1), (Child::Absorb, told));

@@ -18,7 +18,10 @@ mod report;
 mod restoring;
 
 use crate::{
-    flow::restore::Phase,
+    flow::restore::{
+        Phase,
+        INITIAL_CWND, //
+    },
     kapi::{
         net::tcp::Locked,
         time, //
@@ -63,9 +66,6 @@ use restoring::{
 
 /// How many segments of input a connection is fed in one turn.
 const FEED_SEGMENTS: u32 = 16;
-/// The congestion window of a connection that has just been spliced, in segments: the initial one
-/// of RFC 6928.
-const INITIAL_CWND: u32 = 10;
 
 /// What has become of a connection in its turn.
 enum Turn {

@@ -2,11 +2,11 @@
 
 //! Packets of connections that are being carried on.
 
-use super::INITIAL_CWND;
 use crate::{
     flow::restore::{
         Child,
-        Phase, //
+        Phase,
+        INITIAL_CWND, //
     },
     kapi::{
         net::{
@@ -131,6 +131,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
         restoring.child_tsval = timestamps.val;
     }
     let held = restoring.input.end();
+    let heeds_window = restoring.machine.heeds_window();
     let (verdict, tell) = restoring
         .machine
         .hear_child(&segment.header, segment.len, held);
@@ -146,7 +147,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'
     match verdict {
         Child::Absorb => {
             service.node.stats.absorbed_segments.inc();
-            if segment.len > 0 {
+            if segment.len > 0 && heeds_window {
                 if let Some(sender) = Sender::of(&mut segment.packet) {
                     sender.raise_cwnd(FAST_FORWARD_CWND);
                 }

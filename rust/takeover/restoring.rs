@@ -285,7 +285,7 @@ impl Restoring {
     /// A listener that waits for data (TCP_DEFER_ACCEPT) ignores it unless it has some; it is given
     /// some when the plain one has been of no use. What it is fed later, it has twice.
     fn handshake(&mut self) -> Injection {
-        let mut injection = self.injection(1, u16::MAX);
+        let mut injection = self.injection(1, self.machine.told_window());
         self.attempts = self.attempts.saturating_add(1);
         if self.attempts > PLAIN_ATTEMPTS {
             let (bytes, fin) = self.input.at(1, DEFERRED_BYTES);
