@@ -82,6 +82,7 @@ bsd_transfers_start() {
 	peer_start upload "${transfer[@]}" --upload-file "$www/file" "$url/store/file"
 	peer_start download "${transfer[@]}" --output "$work/file" "$url/file"
 	need 60 has_bytes "$work/file" $((size / 3))
+	need 60 stored a $((size / 20))
 }
 
 bsd_transfers_end_well() {
