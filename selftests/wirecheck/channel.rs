@@ -114,21 +114,28 @@ pub(crate) fn read(file: &[u8], port: u16) -> Result<Vec<Event>, String> {
         if segment.source.port() != port && segment.destination.port() != port {
             continue;
         }
-        let way = (segment.source, segment.destination);
-        let direction = directions.entry(way).or_default();
-        direction
-            .take(segment)
-            .and_then(|()| {
-                direction.records(&mut |record| {
+        let mut hear = |direction: &mut Direction, sender: SocketAddr| {
+            direction
+                .records(&mut |record| {
                     events.push(Event {
                         time: captured.time,
                         packet: captured.number,
-                        sender: segment.source.ip(),
+                        sender: sender.ip(),
                         record,
                     })
                 })
-            })
+                .map_err(|what| format!("packet {} of the channel: {what}", captured.number))
+        };
+        let (from, to) = (segment.source, segment.destination);
+        if let (Some(other), Some(ack)) = (directions.get_mut(&(to, from)), segment.ack) {
+            other.skip_missed(ack);
+            hear(other, to)?;
+        }
+        let direction = directions.entry((from, to)).or_default();
+        direction
+            .take(segment)
             .map_err(|what| format!("packet {} of the channel: {what}", captured.number))?;
+        hear(direction, from)?;
     }
     Ok(events)
 }
@@ -161,6 +168,31 @@ impl Direction {
             return Ok(());
         }
         self.append(segment.seq, segment.payload);
+        self.append_early(origin);
+        Ok(())
+    }
+
+    /// The other side has all before `ack`. If it was not seen to come, the capture has missed a packet,
+    /// which happens when it has just begun: then it is read on from the next frame that begins a
+    /// packet. What was missed will seem not to have been said.
+    fn skip_missed(&mut self, ack: Seq) {
+        let (Some(next), Some(origin)) = (self.next, self.origin) else {
+            return;
+        };
+        let Some((&place, payload)) = self.early.first_key_value() else {
+            return;
+        };
+        // CAST: as below.
+        let seq = origin.add(place as u32);
+        if ack.beyond(next) > 0 && ack.beyond(seq) > 0 && payload.starts_with(MAGIC) {
+            self.bytes.clear();
+            self.next = Some(seq);
+            self.append_early(origin);
+        }
+    }
+
+    /// Appends what came too early and is not behind a gap any more.
+    fn append_early(&mut self, origin: Seq) {
         while let Some((&place, _)) = self.early.first_key_value() {
             // CAST: a channel's capture is shorter than 2^31 bytes, or its origin wraps.
             let seq = origin.add(place as u32);
@@ -171,7 +203,6 @@ impl Direction {
                 self.append(seq, &payload);
             }
         }
-        Ok(())
     }
 
     /// Appends what of `payload` is new; it begins at `seq`, not behind a gap.
