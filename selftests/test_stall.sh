@@ -41,7 +41,7 @@ knocks() {
 	on client curl --silent --max-time "$1" --output "$work/small" "$url/small"
 }
 
-random_file file $((24 << 20))
+random_file file $((40 << 20))
 random_file small 100
 cluster_up
 put a services/web/on_peer_loss stall
