@@ -161,6 +161,16 @@ void tcpfo_helper_tcp_send_ack(struct sock *sk)
 }
 
 /**
+ * tcpfo_helper_tcp_delay_ack - as if a segment had come that need not be acknowledged at once
+ * @sk: a full TCP socket, locked by the caller
+ */
+void tcpfo_helper_tcp_delay_ack(struct sock *sk)
+{
+	inet_csk_schedule_ack(sk);
+	inet_csk_reset_xmit_timer(sk, ICSK_TIME_DACK, TCP_DELACK_MIN, TCP_RTO_MAX);
+}
+
+/**
  * tcpfo_helper_tcp_forget_windows - take the present window of the client for the largest so far
  * @sk: a full TCP socket, locked by the caller
  *
@@ -204,8 +214,8 @@ void tcpfo_helper_tcp_raise_cwnd(struct sock *sk, u32 cwnd)
  * @edge: the sequence number behind the window
  *
  * tcp_select_window() does not take back what was offered, and tcp_sequence() accepts it. The
- * receive buffer is made to hold it, as it did where it was offered first: else what comes is
- * dropped when the application reads slowly, and the window collapses.
+ * receive buffer is made to hold it beside what was not read yet, as it did where it was offered
+ * first: else what comes is dropped when the application reads slowly, and the window collapses.
  */
 void tcpfo_helper_tcp_extend_window(struct sock *sk, u32 edge)
 {
@@ -219,7 +229,9 @@ void tcpfo_helper_tcp_extend_window(struct sock *sk, u32 edge)
 	tp->rcv_wnd = edge - tp->rcv_nxt;
 	tcp_update_max_rcv_wnd_seq(tp);
 
-	space = min(tcp_space_from_win(sk, tp->rcv_wnd), most);
+	/* What was fed to it was packed better than what the client will send. */
+	space = max_t(int, tcp_space_from_win(sk, tp->rcv_wnd), 2 * tp->rcv_wnd);
+	space = min(space + atomic_read(&sk->sk_rmem_alloc), most);
 	if (!(sk->sk_userlocks & SOCK_RCVBUF_LOCK) && sk->sk_rcvbuf < space)
 		WRITE_ONCE(sk->sk_rcvbuf, space);
 	WRITE_ONCE(tp->window_clamp, max(tp->window_clamp, tp->rcv_wnd));
