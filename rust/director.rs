@@ -146,6 +146,7 @@ impl Run for Director {
             if now >= next_sweep {
                 for service in &services {
                     service.sweep();
+                    service.see_to_early_hooks();
                 }
                 events::look_at_limits(&this.node);
                 next_sweep = now + SWEEP_MS;

@@ -220,6 +220,7 @@ impl Running {
         takeover::abandon(&self.service);
         node.remove_service(&self.service);
         drop(self.hooks);
+        self.service.remove_early_hooks();
         self.service.stop();
         events::service_off(&self.service);
         node.desk.ring();
@@ -356,6 +357,7 @@ impl Definition {
             refuse("role", text, why, e)
         })?;
         let hooks = Hooks::new(&service).inspect_err(|_| self.node.remove_service(&service))?;
+        service.see_to_early_hooks();
         Ok(Running {
             hooks,
             service,

@@ -60,8 +60,30 @@ use kernel::{
 
 /// The hooks of a service. Dropping them waits for those that are running.
 pub(crate) struct Hooks {
-    _early: KVec<Pin<KBox<Registration<Early>>>>,
     _late: KVec<Pin<KBox<Registration<Service>>>>,
+}
+
+/// The hooks that a service has only while it may have to take over: others have the packets of a node
+/// that is active pass through one place less.
+pub(crate) enum EarlyHooks {
+    Absent,
+    Present {
+        _hooks: KVec<Pin<KBox<Registration<Early>>>>,
+    },
+    /// The service has ended.
+    Over,
+}
+
+impl EarlyHooks {
+    fn new(service: &Arc<Service>) -> Result<Self> {
+        const V4: &[Point] = &[Point::Ipv4Arrival, Point::Ipv4Out];
+        const V6: &[Point] = &[Point::Ipv6Arrival, Point::Ipv6Out];
+        let points = if service.address.is_ipv4() { V4 } else { V6 };
+        let early = Arc::new(Early(service.clone()), GFP_KERNEL)?;
+        Ok(Self::Present {
+            _hooks: register(service, points, &early)?,
+        })
+    }
 }
 
 impl Hooks {
@@ -69,20 +91,9 @@ impl Hooks {
     pub(crate) fn new(service: &Arc<Service>) -> Result<Self> {
         const V4: &[Point] = &[Point::Ipv4In, Point::Ipv4Out, Point::ArpIn, Point::ArpOut];
         const V6: &[Point] = &[Point::Ipv6In, Point::Ipv6Out];
-        const EARLY_V4: &[Point] = &[Point::Ipv4Arrival, Point::Ipv4Out];
-        const EARLY_V6: &[Point] = &[Point::Ipv6Arrival, Point::Ipv6Out];
-        let (late, early) = if service.address.is_ipv4() {
-            (V4, EARLY_V4)
-        } else {
-            (V6, EARLY_V6)
-        };
+        let points = if service.address.is_ipv4() { V4 } else { V6 };
         Ok(Self {
-            _early: register(
-                service,
-                early,
-                &Arc::new(Early(service.clone()), GFP_KERNEL)?,
-            )?,
-            _late: register(service, late, service)?,
+            _late: register(service, points, service)?,
         })
     }
 }
@@ -105,7 +116,7 @@ fn register<T: Hook>(
 /// Connection tracking has to see one connection: the client's, from its beginning. So it is shown
 /// the SYN-ACK with the numbers that the client knows, and not what the client sends in the meantime,
 /// which lies beyond all that it has seen, and which rules would drop as invalid.
-struct Early(Arc<Service>);
+pub(crate) struct Early(Arc<Service>);
 
 impl Hook for Early {
     // Behind defragmentation, in front of connection tracking.
@@ -248,6 +259,27 @@ impl Service {
             return None;
         }
         Some((ip, header))
+    }
+
+    /// Sees to it that the early hooks are there as long as they may be of use, and no longer. May sleep.
+    ///
+    /// Without memory for them connection tracking may drop what clients say during a takeover; it is
+    /// tried again the next time.
+    pub(crate) fn see_to_early_hooks(self: &Arc<Self>) {
+        let may_take_over = !self.speaks() || self.takeover.is_going_on();
+        let mut early = self.early.lock();
+        match &*early {
+            EarlyHooks::Absent if may_take_over => {
+                *early = EarlyHooks::new(self).unwrap_or(EarlyHooks::Absent);
+            }
+            EarlyHooks::Present { .. } if !may_take_over => *early = EarlyHooks::Absent,
+            _ => {}
+        }
+    }
+
+    /// Removes the early hooks for ever. May sleep.
+    pub(crate) fn remove_early_hooks(&self) {
+        *self.early.lock() = EarlyHooks::Over;
     }
 
     /// The name of the connection that a segment belongs to.

@@ -57,6 +57,7 @@ use core::{
     mem,
     net::IpAddr, //
 };
+use hooks::EarlyHooks;
 use kernel::{
     new_condvar,
     new_mutex,
@@ -183,6 +184,9 @@ pub(crate) struct Service {
     #[pin]
     compared: Mutex<Option<Compared>>,
     differences: Atomic<u32>,
+    /// The hooks that a takeover needs. Outermost of the service's locks.
+    #[pin]
+    early: Mutex<EarlyHooks>,
     /// The takeover that is going on.
     #[pin]
     pub(crate) takeover: Takeover,
@@ -286,6 +290,7 @@ impl Service {
                 peer_unprotected: Atomic::new(u32::MAX),
                 compared <- new_mutex!(None, "Service::compared"),
                 differences: Atomic::new(0),
+                early <- new_mutex!(EarlyHooks::Absent, "Service::early"),
                 takeover <- Takeover::new(),
                 report: Report::new(),
                 resync <- Resync::new(),
@@ -530,7 +535,7 @@ impl Service {
     }
 
     /// Does what is due at `now_ms`, and returns when it wants to be called again.
-    pub(crate) fn decide(&self, now_ms: u64) -> u64 {
+    pub(crate) fn decide(self: &Arc<Self>, now_ms: u64) -> u64 {
         let channel = &self.node.channel;
         let silence = Silence {
             for_ms: channel.silence_us().map(|us| us / 1000),
@@ -571,7 +576,7 @@ impl Service {
         next.min(self.announce(now_ms))
     }
 
-    fn activate(&self, now_ms: u64, cause: Cause) {
+    fn activate(self: &Arc<Self>, now_ms: u64, cause: Cause) {
         match cause {
             Cause::Vacancy => {}
             Cause::Takeover => {
@@ -607,7 +612,10 @@ impl Service {
 
     /// Has the hooks know that this node speaks, and begins to carry on the peer's connections.
     /// Returns false if the peer has spoken up in the meantime.
-    fn begin_to_speak(&self, takeover: bool) -> bool {
+    fn begin_to_speak(self: &Arc<Self>, takeover: bool) -> bool {
+        if takeover {
+            self.see_to_early_hooks();
+        }
         // Nothing may be added to the replicas, nor a new one, while they become something else.
         let _records = self.node.pause_records();
         if takeover {
