@@ -122,7 +122,8 @@ impl Confirmations {
     /// Sends what has gathered.
     pub(crate) fn send(&mut self, node: &Node) {
         if let Some(confirm) = self.pending.take() {
-            node.channel.append_or_fail(&confirm, &node.desk);
+            let appended = node.channel.log.append(&confirm, None);
+            node.channel.depend_on(appended, &node.desk);
             node.stats.confirmations_sent.inc();
         }
     }

@@ -4,17 +4,23 @@
 //!
 //! The hooks append, the sender takes. Records are laid out at once as they will travel, one behind
 //! the other in frames of at most [`MAX_FRAME`] bytes; while the sender is busy with what it took,
-//! they gather. The log is bounded; whoever finds it full has to do without.
+//! they gather. So do those for which nobody waits yet, for a moment: what costs is not a record, but
+//! a packet, and the peer's answer to it. The log is bounded; whoever finds it full has to do without.
 
 use crate::{
     events::Hits,
     flow::assembly::Source,
     kapi::{
         net::socket::Socket,
+        signal::{
+            new_signal,
+            Signal, //
+        },
         sync::{
             new_spinlock_bh,
             SpinLockBh, //
-        }, //
+        },
+        time, //
     },
     wire::{
         frame::{
@@ -29,13 +35,8 @@ use crate::{
 };
 use core::mem;
 use kernel::{
-    new_condvar,
     prelude::*,
-    sync::{
-        Arc,
-        CondVar, //
-    },
-    time::Jiffies, //
+    sync::Arc, //
 };
 
 /// Frames that are kept for reuse when they have been sent.
@@ -46,15 +47,18 @@ const RESERVED: usize = 1;
 /// How many bytes of such records there is room for beyond the limit.
 const RESERVED_BYTES: usize = 1 << 20;
 
+/// How much may gather, in bytes: with more than a few requests there is work enough for a packet.
+const GATHERED: usize = 4 << 10;
+
 /// The log.
 #[pin_data]
 pub(crate) struct Log {
     /// Protects all that waits. Taken in softirq and process context, inside the locks of flows.
     #[pin]
     inner: SpinLockBh<Inner>,
-    /// Notified when the first record comes into an empty log, or it is opened or closed.
+    /// Raised when the first record comes into an empty log, when there is haste, or when it is closed.
     #[pin]
-    changed: CondVar,
+    changed: Signal,
     /// How often there was no room.
     pub(crate) full: Hits,
 }
@@ -70,6 +74,8 @@ struct Inner {
     /// How much may be, in bytes.
     limit: usize,
     records: u64,
+    /// Whether they are to be sent at once.
+    haste: bool,
     sequence: u32,
 }
 
@@ -95,11 +101,12 @@ impl Log {
                     bytes: 0,
                     limit: 0,
                     records: 0,
+                    haste: false,
                     sequence: 0,
                 },
                 "Log::inner"
             ),
-            changed <- new_condvar!("Log::changed"),
+            changed <- new_signal!("Log::changed"),
             full: Hits::new(),
         })
     }
@@ -130,19 +137,38 @@ impl Log {
         inner.bytes = 0;
         inner.records = 0;
         drop(inner);
-        self.changed.notify_all();
+        self.changed.raise();
         if let Some(socket) = socket {
             socket.shut_down();
         }
     }
 
-    /// Appends a record. Callable from softirq and process context.
+    /// Appends a record that is to be sent at once. Callable from softirq and process context.
     ///
     /// # Errors
     ///
     /// `ENOTCONN` if the log is closed, `ENOBUFS` if it is full, `ENOMEM`, or `EFAULT` if there is less
     /// than `payload` says. Nothing is appended then.
     pub(crate) fn append<B: Body>(&self, body: &B, payload: Option<&dyn Source>) -> Result {
+        self.add(body, payload, true)
+    }
+
+    /// The same for one that may gather with others, until [`Self::hurry`] is called.
+    pub(crate) fn append_idly<B: Body>(&self, body: &B, payload: Option<&dyn Source>) -> Result {
+        self.add(body, payload, false)
+    }
+
+    /// Somebody waits for what was appended last. Callable from softirq and process context.
+    pub(crate) fn hurry(&self) {
+        let mut inner = self.inner.lock();
+        let is_news = inner.records != 0 && !mem::replace(&mut inner.haste, true);
+        drop(inner);
+        if is_news {
+            self.changed.raise();
+        }
+    }
+
+    fn add<B: Body>(&self, body: &B, payload: Option<&dyn Source>, haste: bool) -> Result {
         let payload_len = payload.map_or(0, |p| p.len());
         let header = record::header::<B>(payload_len).ok_or(E2BIG)?;
         let len = header.len() + size_of::<B>() + payload_len;
@@ -167,9 +193,12 @@ impl Log {
         }
         inner.bytes += len;
         inner.records += 1;
+        let haste = haste || inner.bytes >= GATHERED;
+        let is_news = was_empty || (haste && !inner.haste);
+        inner.haste = haste || (inner.haste && !was_empty);
         drop(inner);
-        if was_empty {
-            self.changed.notify_one();
+        if is_news {
+            self.changed.raise();
         }
         Ok(())
     }
@@ -179,18 +208,35 @@ impl Log {
         self.inner.lock().bytes
     }
 
-    /// Takes what waits, waiting for up to `timeout` if there is nothing. May sleep.
-    ///
-    /// Returns [`None`] if there is nothing then, either.
-    pub(crate) fn take(&self, timeout: Jiffies) -> Option<Batch> {
-        let mut inner = self.inner.lock();
-        if inner.records == 0 {
-            // Woken or not, what counts is what is there.
-            let _ = self.changed.wait_interruptible_timeout(&mut inner, timeout);
+    /// Waits until there is something to be sent: for up to `timeout` if there is nothing, and for up to
+    /// `gather` more if nobody waits for it. Both in microseconds. For a kernel thread.
+    fn wait(&self, timeout: u64, gather: u64) {
+        if self.inner.lock().records == 0 {
+            self.changed.wait(timeout);
         }
+        let began = time::now_us();
+        loop {
+            let inner = self.inner.lock();
+            let waits = inner.records != 0 && !inner.haste;
+            drop(inner);
+            let gathered = time::now_us() - began;
+            if !waits || gathered >= gather {
+                return;
+            }
+            self.changed.wait(gather - gathered);
+        }
+    }
+
+    /// Takes what there is to be sent, after [`Self::wait`]. May sleep.
+    ///
+    /// Returns [`None`] if there is nothing.
+    pub(crate) fn take(&self, timeout: u64, gather: u64) -> Option<Batch> {
+        self.wait(timeout, gather);
+        let mut inner = self.inner.lock();
         if inner.records == 0 {
             return None;
         }
+        inner.haste = false;
         inner.bytes = 0;
         let mut batch = Batch {
             socket: inner.socket.clone()?,

@@ -20,10 +20,7 @@ use crate::{
     node::Node,
     wire::{
         key::Addr,
-        record::{
-            Body,
-            Hello, //
-        },
+        record::Hello, //
     },
 };
 use core::net::SocketAddr;
@@ -41,10 +38,6 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    time::{
-        msecs_to_jiffies,
-        Jiffies, //
-    }, //
 };
 use log::Log;
 
@@ -109,6 +102,8 @@ pub(crate) struct Channel {
     /// How often a heartbeat is sent, in milliseconds.
     pub(crate) heartbeat_ms: Atomic<u32>,
     peer_timeout_ms: Atomic<u32>,
+    /// For how long records that nobody waits for may gather, in microseconds.
+    pub(crate) gather_us: Atomic<u64>,
 }
 
 struct Threads {
@@ -120,6 +115,8 @@ struct Threads {
 const HEARTBEAT_MS: u32 = 100;
 /// The default of `channel/peer_timeout_ms`.
 const PEER_TIMEOUT_MS: u32 = 500;
+/// The default of `channel/gather_us`.
+const GATHER_US: u64 = 1000;
 /// The default of `channel/port`.
 const PORT: u16 = 7789;
 
@@ -145,6 +142,7 @@ impl Channel {
             gap_us: Atomic::new(0),
             heartbeat_ms: Atomic::new(HEARTBEAT_MS),
             peer_timeout_ms: Atomic::new(PEER_TIMEOUT_MS),
+            gather_us: Atomic::new(GATHER_US),
         })
     }
 
@@ -206,10 +204,10 @@ impl Channel {
         self.session.load(Acquire)
     }
 
-    /// Appends a record without which what the peer holds is worth nothing: if that cannot be done,
-    /// the director ends the session. Callable from softirq and process context.
-    pub(crate) fn append_or_fail<B: Body>(&self, body: &B, desk: &Desk) {
-        match self.log.append(body, None) {
+    /// A record was appended, or not, without which what the peer holds is worth nothing: if not, the
+    /// director ends the session. Callable from softirq and process context.
+    pub(crate) fn depend_on(&self, appended: Result, desk: &Desk) {
+        match appended {
             // Without a session the peer holds nothing.
             Ok(()) => {}
             Err(e) if e == ENOTCONN => {}
@@ -335,7 +333,11 @@ impl Channel {
         }
     }
 
-    fn heartbeat(&self) -> Jiffies {
-        msecs_to_jiffies(self.heartbeat_ms.load(Relaxed))
+    fn heartbeat_us(&self) -> u64 {
+        u64::from(self.heartbeat_ms.load(Relaxed)) * 1000
+    }
+
+    fn gather_us(&self) -> u64 {
+        self.gather_us.load(Relaxed)
     }
 }

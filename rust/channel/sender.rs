@@ -47,10 +47,13 @@ impl Sender {
         });
     }
 
-    /// Sends what waits, for at most one interval of the heartbeat.
+    /// Sends what waits, or waits for that for at most one interval of the heartbeat.
     fn send(&self) {
         let channel = &self.node.channel;
-        let Some(batch) = channel.log.take(channel.heartbeat()) else {
+        let Some(batch) = channel
+            .log
+            .take(channel.heartbeat_us(), channel.gather_us())
+        else {
             return;
         };
         for frame in &batch.frames {

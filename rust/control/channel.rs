@@ -54,6 +54,15 @@ pub(super) const ATTRIBUTES: &[Attribute<Node>] = &[
         },
     ),
     Attribute::rw(
+        c"gather_us",
+        |node, out| write!(out, "{}", node.channel.gather_us.load(Relaxed)),
+        |node, text| {
+            let us = parse::number("gather_us", text, 0..=100_000)?;
+            node.channel.gather_us.store(us, Relaxed);
+            Ok(())
+        },
+    ),
+    Attribute::rw(
         c"enabled",
         |node, out| write!(out, "{}", u8::from(node.channel.is_enabled())),
         |node, text| set_enabled(node, text),

@@ -102,8 +102,10 @@ pub(crate) enum Release {
     Nothing,
     /// What was kept may be sent as it is.
     Kept,
-    /// The socket may acknowledge more than it could, but not yet all it wants to.
-    Partly,
+    /// The socket may acknowledge more than it could.
+    More,
+    /// The same, but so little that it may wait for something else to leave.
+    Little,
 }
 
 /// How much further than what is offered the edge that the backup is told reaches, in bytes, beside
@@ -116,6 +118,9 @@ const PLACE_STEP: u64 = 256 << 20;
 /// For how long a timestamp of the client is compared with the one before, in milliseconds: less than it
 /// takes one that counts microseconds to wrap (2^31 of them).
 const TIMESTAMPS_COMPARE_MS: u64 = 2_000_000;
+/// How much may go without an acknowledgement for a while, in bytes: less than two segments (RFC 5681,
+/// section 4.2) of Ethernet's size.
+const LITTLE: u64 = 2 * 1448;
 /// What is sent beyond a window: probes of one that is closed, the FIN, in bytes, with much to spare.
 const LAG_SLACK: u64 = 64 << 10;
 
@@ -373,7 +378,7 @@ impl Tracker {
         let long = self.logged > WORTH_INPUT || self.service_next > WORTH_OUTPUT;
         let next = header.seq.offset(self.irs, self.logged) == Some(self.logged)
             && header.ack.offset(self.iss, self.service_next) == Some(self.service_next);
-        let settled = self.acked == self.logged && self.kept.is_none();
+        let settled = self.confirmed.max(self.acked) >= self.logged && self.kept.is_none();
         long && next && settled && self.service_next - self.asked > NO_ANSWER
     }
 
@@ -601,10 +606,10 @@ impl Tracker {
         if self.kept.is_some_and(|(_, has_fin)| has_fin) {
             return Release::Nothing;
         }
-        if self.wanted > self.acked && self.confirmed > self.acked {
-            Release::Partly
-        } else {
-            Release::Nothing
+        match self.wanted.min(self.confirmed).saturating_sub(self.acked) {
+            0 => Release::Nothing,
+            1..LITTLE => Release::Little,
+            _ => Release::More,
         }
     }
 
@@ -966,7 +971,7 @@ mod tests {
             Outbound::Clamp { .. }
         ));
         assert!(!t.keeps());
-        assert_eq!(t.confirm(11), Some(Release::Partly));
+        assert_eq!(t.confirm(11), Some(Release::Little));
     }
 
     #[test]
@@ -1017,7 +1022,7 @@ mod tests {
             Outbound::Clamp { ack, .. } if ack == IRS.at(1)
         ));
         assert_eq!(t.confirm(1), Some(Release::Nothing));
-        assert_eq!(t.confirm(101), Some(Release::Partly));
+        assert_eq!(t.confirm(101), Some(Release::Little));
     }
 
     #[test]
@@ -1073,7 +1078,7 @@ mod tests {
             Outbound::Clamp { ack, .. } if ack == IRS.at(5001)
         ));
         assert!(t.confirm(5001).is_some());
-        assert_eq!(t.confirm(5101), Some(Release::Partly));
+        assert_eq!(t.confirm(5101), Some(Release::Little));
         assert_eq!(
             t.outbound(&from_service(5101, 700), 10, false, NOW),
             Outbound::Pass

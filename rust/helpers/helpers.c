@@ -22,3 +22,4 @@
 #include "sysfs.c"
 #include "test.c"
 #include "timekeeping.c"
+#include "wait.c"

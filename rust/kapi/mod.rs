@@ -12,5 +12,6 @@ pub(crate) mod print;
 pub(crate) mod random;
 pub(crate) mod rcu;
 pub(crate) mod rhashtable;
+pub(crate) mod signal;
 pub(crate) mod sync;
 pub(crate) mod time;

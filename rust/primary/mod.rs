@@ -200,7 +200,7 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
         FlowState::Unprotected(unprotected) if upto == 0 => {
             let ack = unprotected.refused(service, &flow.key, confirm.incarnation.get());
             drop(state);
-            Leftover { kept: None, ack }.finish(service, &flow);
+            Leftover::owed(ack).finish(service, &flow);
             return Ok(());
         }
         _ => return Ok(()),
@@ -219,7 +219,7 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
     let sendable = !tracked.is_open || release == Release::Kept;
     let leftover = Leftover {
         kept: tracked.kept.take_if(|_| sendable),
-        ack: release == Release::Partly,
+        ack: Owed::from(release),
     };
     tracked.is_open = true;
     drop(state);
@@ -229,14 +229,47 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
     Ok(())
 }
 
+/// Whether the client is owed an acknowledgement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    No,
+    /// It may be with what the socket sends next, if that is soon.
+    Soon,
+    Now,
+}
+
+impl From<Release> for Owed {
+    fn from(release: Release) -> Self {
+        match release {
+            Release::Nothing | Release::Kept => Self::No,
+            Release::Little => Self::Soon,
+            Release::More => Self::Now,
+        }
+    }
+}
+
 /// What a connection has held back.
 struct Leftover {
     kept: Option<Held>,
-    /// Whether an acknowledgement is owed.
-    ack: bool,
+    ack: Owed,
 }
 
 impl Leftover {
+    /// Returns an acknowledgement, if one is owed.
+    fn owed(ack: bool) -> Self {
+        Self::with(None, ack)
+    }
+
+    /// Returns something that was kept, or else an acknowledgement, if one is owed.
+    fn with(kept: Option<Held>, ack: bool) -> Self {
+        let ack = if ack && kept.is_none() {
+            Owed::Now
+        } else {
+            Owed::No
+        };
+        Self { kept, ack }
+    }
+
     /// Sends what may be sent from within a hook. The owed acknowledgement goes with whatever the
     /// socket sends next, and at the latest when the client asks for it by sending again.
     fn send(self, service: &Service) {
@@ -251,14 +284,14 @@ impl Leftover {
 
     /// Sends everything. May sleep.
     fn finish(self, service: &Service, flow: &Flow) {
-        service
-            .node
-            .stats
-            .acks_released
-            .add(u64::from(self.ack || self.kept.is_some()));
-        if self.ack {
+        let speaks = self.ack == Owed::Now || self.kept.is_some();
+        service.node.stats.acks_released.add(u64::from(speaks));
+        if self.ack != Owed::No {
             if let Some(socket) = service.socket_of(&flow.key) {
-                socket.send_ack();
+                match self.ack {
+                    Owed::Now => socket.send_ack(),
+                    _ => socket.delay_ack(),
+                }
             }
         }
         self.send(service);
@@ -273,7 +306,8 @@ fn tell_closed(service: &Service, key: &Key, incarnation: u32, session: u32) {
             incarnation: incarnation.into(),
         };
         let node = &service.node;
-        node.channel.append_or_fail(&close, &node.desk);
+        let appended = node.channel.log.append_idly(&close, None);
+        node.channel.depend_on(appended, &node.desk);
     }
 }
 
@@ -292,10 +326,7 @@ pub(crate) fn carried_on(service: &Service) {
 ///
 /// Without a backup it stands still if the service is to: then nothing is let go.
 fn give_up(service: &Service, key: &Key, state: &mut FlowState, reason: Reason) -> Leftover {
-    let mut leftover = Leftover {
-        kept: None,
-        ack: false,
-    };
+    let mut leftover = Leftover::owed(false);
     let FlowState::Tracked(tracked) = state else {
         return leftover;
     };
@@ -303,8 +334,7 @@ fn give_up(service: &Service, key: &Key, state: &mut FlowState, reason: Reason) 
     tell_closed(service, key, incarnation, tracked.session);
     let stalls = service.stalls() && matches!(reason, Reason::Session) && tracked.journal.is_some();
     if !stalls {
-        leftover.kept = tracked.take_kept();
-        leftover.ack = leftover.kept.is_none() && tracked.tracker.holds_back();
+        leftover = Leftover::with(tracked.take_kept(), tracked.tracker.holds_back());
         tracked.tracker.let_go();
     }
     let mut unprotected = Unprotected::whole(tracked.tracker, tracked.journal.take());
@@ -329,11 +359,7 @@ pub(crate) fn let_go(service: &Service, flow: &FlowRef) {
     let FlowState::Tracked(tracked) = &mut *state else {
         return;
     };
-    let kept = tracked.take_kept();
-    let leftover = Leftover {
-        ack: kept.is_none() && tracked.tracker.holds_back(),
-        kept,
-    };
+    let leftover = Leftover::with(tracked.take_kept(), tracked.tracker.holds_back());
     tracked.tracker.let_go();
     drop(state);
     leftover.finish(service, flow);
@@ -345,7 +371,7 @@ pub(crate) fn stop_stalling(service: &Service, flow: &FlowRef) {
         FlowState::Unprotected(unprotected) => unprotected.stops_stalling(),
         _ => false,
     };
-    Leftover { kept: None, ack }.finish(service, flow);
+    Leftover::owed(ack).finish(service, flow);
 }
 
 /// Ends the protection of a connection that was logged in another session than the present one. May
@@ -365,7 +391,9 @@ pub(crate) fn release(service: &Service, flow: &FlowRef) {
     let mut state = flow.state.lock();
     let mut leftover = give_up(service, &flow.key, &mut state, Reason::NoBackup);
     if let FlowState::Unprotected(unprotected) = &mut *state {
-        leftover.ack |= unprotected.stops_stalling();
+        if unprotected.stops_stalling() {
+            leftover.ack = Owed::Now;
+        }
         if let Some(whole) = &mut unprotected.whole {
             whole.withdraw(service, &flow.key);
         }

@@ -241,7 +241,8 @@ fn log(
             right_edge: right_edge.into(),
         };
         let part = segment.part(piece.skip + done, len);
-        service.node.channel.log.append(&body, Some(&part))?;
+        let channel = &service.node.channel;
+        channel.log.append_idly(&body, Some(&part))?;
         done += len;
         if last {
             return Ok(());
@@ -313,6 +314,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
     let _drop_outside_lock = tracked.take_stale();
     if verdict == Outbound::Keep {
         service.node.stats.acks_kept.inc();
+        service.node.channel.log.hurry();
         let (held, verdict) = segment.packet.keep();
         let replaced = tracked.kept.replace(held);
         drop(state);

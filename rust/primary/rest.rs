@@ -37,7 +37,7 @@ pub(super) fn tell_place(service: &Service, key: &Key, tracked: &mut Tracked) ->
         sent: sent.into(),
         ..Default::default()
     };
-    service.node.channel.log.append(&place, None)?;
+    service.node.channel.log.append_idly(&place, None)?;
     tracked.tracker.place_told(false);
     Ok(())
 }
@@ -74,7 +74,7 @@ pub(crate) fn note_rest(service: &Service, flow: &FlowRef) {
             window: quiet.window.into(),
             ..Default::default()
         };
-        if service.node.channel.log.append(&place, None).is_ok() {
+        if service.node.channel.log.append_idly(&place, None).is_ok() {
             tracker.place_told(true);
             service.node.stats.rests.inc();
         }

@@ -128,6 +128,11 @@ impl Sock {
         self.with_lock(|socket| socket.send_ack());
     }
 
+    /// Makes the socket send an acknowledgement, unless it sends something else soon. May sleep.
+    pub(crate) fn delay_ack(&self) {
+        self.with_lock(|socket| socket.delay_ack());
+    }
+
     /// Runs `f` with the socket locked if it is connected. May sleep.
     ///
     /// What the socket sends meanwhile goes through the hooks, so `f` may take no lock that is also
@@ -222,6 +227,12 @@ impl Locked {
     pub(crate) fn send_ack(&self) {
         // SAFETY: It is a full TCP socket, and locked.
         unsafe { bindings::tcp_send_ack(self.0.get()) };
+    }
+
+    /// Sends an acknowledgement a delay from now, unless something else is sent before.
+    fn delay_ack(&self) {
+        // SAFETY: It is a full TCP socket, and locked.
+        unsafe { bindings::tcp_delay_ack(self.0.get()) };
     }
 
     /// Returns whether the application has written what was not sent yet.
