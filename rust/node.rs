@@ -250,6 +250,7 @@ impl Node {
             }
             Record::Confirm(confirm) => {
                 self.stats.confirmations_received.inc();
+                self.channel.latency.confirmed(confirm, &self.stats);
                 if let Some(service) = self.service(&confirm.key.service) {
                     primary::confirmed(&service, confirm)?;
                 }

@@ -25,6 +25,13 @@ impl Counter {
         self.0.add(n, Relaxed);
     }
 
+    /// Makes it `n` at least. Of one thread at a time.
+    pub(crate) fn raise_to(&self, n: u64) {
+        if self.get() < n {
+            self.0.store(n, Relaxed);
+        }
+    }
+
     /// Returns the value.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
@@ -116,6 +123,12 @@ counters! {
     sessions,
     /// How often the peer was given up.
     peer_losses,
+    /// Records for which it was measured how long their confirmation took, as the primary.
+    confirm_samples,
+    /// How long that was, of all of them together, in microseconds.
+    confirm_total_us,
+    /// How long that was at most, in microseconds.
+    confirm_max_us,
     /// Confirmations that were received, as the primary of a connection.
     confirmations_received,
     /// Confirmations that were sent, as the backup of a connection.

@@ -6,6 +6,7 @@
 //! [`receiver`] makes the connection and reads, the [`sender`] writes what the [`log`] has, and the
 //! heartbeats. Neither knows what the records mean; the [`Node`](crate::node::Node) does.
 
+pub(crate) mod latency;
 pub(crate) mod log;
 mod receiver;
 mod sender;
@@ -39,6 +40,7 @@ use kernel::{
         Mutex, //
     },
 };
+use latency::Latency;
 use log::Log;
 
 /// Where the channel goes, and how long silence may last.
@@ -82,6 +84,9 @@ pub(crate) struct Channel {
     /// The log of what is to be sent.
     #[pin]
     pub(crate) log: Log,
+    /// How long the peer takes to confirm.
+    #[pin]
+    pub(crate) latency: Latency,
     /// Protects the addresses. Outermost of the channel's locks.
     #[pin]
     config: Mutex<Config>,
@@ -125,6 +130,7 @@ impl Channel {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             log <- Log::new(),
+            latency <- Latency::new(),
             config <- new_mutex!(
                 Config {
                     local: None,

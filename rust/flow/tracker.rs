@@ -351,6 +351,11 @@ impl Tracker {
         self.told_edge
     }
 
+    /// Returns the client's first offset that is not in the log.
+    pub(crate) fn next_to_log(&self) -> u64 {
+        self.logged
+    }
+
     /// Returns the offset that the service's next byte has.
     pub(crate) fn place(&self) -> u64 {
         self.service_next

@@ -245,6 +245,10 @@ fn log(
         channel.log.append_idly(&body, Some(&part))?;
         done += len;
         if last {
+            // What lies behind a gap may have to wait for what fills it.
+            if piece.offset == tracked.tracker.next_to_log() {
+                channel.latency.logged(&body, piece.end());
+            }
             return Ok(());
         }
     }
