@@ -10,9 +10,9 @@ use crate::{
             Run,
             Stop, //
         },
-        sync::{
-            new_spinlock_bh,
-            SpinLockBh, //
+        signal::{
+            new_signal,
+            Signal, //
         },
         time, //
     },
@@ -22,15 +22,12 @@ use crate::{
     takeover, //
 };
 use kernel::{
-    new_condvar,
     prelude::*,
     str::CStr,
     sync::{
         Arc,
-        ArcBorrow,
-        CondVar, //
-    },
-    time::msecs_to_jiffies, //
+        ArcBorrow, //
+    }, //
 };
 
 /// How often what has ended is swept out, and the longest the director sleeps, in milliseconds.
@@ -43,41 +40,28 @@ const HANG_UP_AFTER: u64 = 8;
 /// Where the director is told that there is something to do.
 #[pin_data]
 pub(crate) struct Desk {
-    /// Whether the bell was rung since the director last looked.
+    /// Rung, or not since the director last looked.
     #[pin]
-    rung: SpinLockBh<bool>,
-    #[pin]
-    bell: CondVar,
+    bell: Signal,
 }
 
 impl Desk {
     /// Creates a desk whose bell was not rung.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            rung <- new_spinlock_bh!(false, "Desk::rung"),
-            bell <- new_condvar!("Desk::bell"),
+            bell <- new_signal!("Desk::bell"),
         })
     }
 
-    /// Tells the director to look. Callable from softirq and process context.
+    /// Tells the director to look. Callable from any context.
     pub(crate) fn ring(&self) {
-        let mut rung = self.rung.lock();
-        if !*rung {
-            *rung = true;
-            drop(rung);
-            self.bell.notify_one();
-        }
+        self.bell.raise();
     }
 
-    /// Waits for the bell, for at most `ms` milliseconds.
+    /// Waits for the bell, for at most `ms` milliseconds. What the director does in time it should not do
+    /// some ticks late: a takeover has several waits, one behind the other.
     fn wait(&self, ms: u64) {
-        let mut rung = self.rung.lock();
-        if !*rung && ms > 0 {
-            // CAST: At most `SWEEP_MS`. Rung or not, the director looks.
-            let ticks = msecs_to_jiffies(ms as u32);
-            let _ = self.bell.wait_interruptible_timeout(&mut rung, ticks);
-        }
-        *rung = false;
+        self.bell.wait(ms * 1000);
     }
 }
 
