@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the client's guest does in a benchmark: connections that idle, and downloads that go on.
+
+The programs are those of selftests/bench. Measures nothing.
+"""
+
+import time
+
+from tcpfo.cluster import SERVICE_ADDRESS, wait_for
+from tcpfo.guest import GuestError
+
+STARTED = time.monotonic()
+# Idle ones come from several addresses: one has not enough ports.
+SOURCES = [f"10.77.0.{number}" for number in range(11, 15)]
+
+
+def say(text):
+    """A line of progress, with the seconds since the start."""
+    print(f"[{time.monotonic() - STARTED:6.1f}] {text}", flush=True)
+
+
+class Clients:
+    """The client's guest, and what was not as it should be."""
+
+    def __init__(self, guest):
+        self.guest = guest
+        self.failed = []
+
+    def prepare(self):
+        """Addresses, ports and the file that is to come."""
+        self.guest.run(f"""
+            set -e
+            mkdir -p /srv/www
+            mount -t erofs -o ro /dev/vdb /srv/www
+            sysctl -qw net.ipv4.ip_local_port_range='1024 65535'
+            for address in {' '.join(SOURCES)}; do ip addr add $address/24 dev br0; done""")
+
+    def note(self, good, what):
+        """One thing that has to hold."""
+        say(f"   {'' if good else 'FAILED: '}{what}")
+        if not good:
+            self.failed.append(what)
+
+    @staticmethod
+    def wait_said(command, word, timeout):
+        """Waits until a command has printed a line."""
+        def condition():
+            if command.code is not None:
+                raise GuestError(f"the client has ended: {command.output}")
+            return f"\n{word}\n" in "\n" + command.output
+        wait_for(word, condition, timeout, 0.05)
+
+    def open_idle(self, number):
+        """Opens connections that idle; returns what `ask_idle` wants."""
+        sources = " ".join(f"--source {address}" for address in SOURCES)
+        idlers = self.guest.start_command(f"""
+            rm -f /tmp/ask; exec python3 /src/selftests/bench/idlers.py \
+                --address {SERVICE_ADDRESS} {sources} --number {number} --ask /tmp/ask""")
+        self.wait_said(idlers, "ready", 1200)
+        say("   idle: " + idlers.output.splitlines()[0])
+        return idlers
+
+    def ask_idle(self, idlers):
+        """Has some of them ask again, and ends them all."""
+        self.guest.run("touch /tmp/ask")
+        code = idlers.wait(300)
+        self.note(code == 0, "idle: " + idlers.output.strip().splitlines()[-1])
+
+    def start_downloads(self, number, under_way):
+        """Begins downloads; returns what `stop_downloads` wants when each has so many bytes."""
+        receivers = self.guest.start_command(f"""
+            ulimit -n 65536; rm -f /tmp/mark /tmp/stop
+            exec python3 /src/selftests/bench/receivers.py \
+                --address {SERVICE_ADDRESS} --file /srv/www/big --number {number} \
+                --bytes {under_way} --folder /tmp""")
+        self.wait_said(receivers, "ready", 300)
+        return receivers
+
+    def wait_resumed(self, receivers, timeout=180):
+        """To be called when no bytes come: waits until each download has some again."""
+        self.guest.run("touch /tmp/mark")
+        try:
+            self.wait_said(receivers, "resumed", timeout)
+        except GuestError as error:
+            self.note(False, f"all go on: {error}")
+
+    def stop_downloads(self, receivers):
+        """Ends them."""
+        self.guest.run("touch /tmp/stop")
+        code = receivers.wait(60)
+        self.note(code == 0, receivers.output.strip().splitlines()[-1])

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Two nodes that take over from one another, again and again: after each death the dead node is
+rebooted and stands by for the other one.
+
+Configures and kills; measures nothing.
+"""
+
+from tcpfo.cluster import SERVICE_ADDRESS
+
+MAX_CONNECTIONS = 262_144
+# Everything of Debian's nginx but the number of connections and the time that they may idle.
+NGINX = f"""
+user www-data;
+worker_processes 1;
+worker_rlimit_nofile {MAX_CONNECTIONS};
+pid /run/nginx.pid;
+events {{ worker_connections {MAX_CONNECTIONS // 2}; }}
+http {{
+	access_log off;
+	sendfile on;
+	tcp_nopush on;
+	default_type application/octet-stream;
+	keepalive_timeout 3600s;
+	client_header_timeout 3600s;
+	send_timeout 3600s;
+	server {{ listen 80 backlog=4096; root /srv/www; }}
+}}
+"""
+ROLES = {"a": "primary", "b": "backup"}
+
+
+class Pair:
+    """The nodes of a cluster, and which of them serves. `rate` is what each connection may have on
+    the nodes' service network, as tc writes it."""
+
+    def __init__(self, cluster, rate=None):
+        self.cluster = cluster
+        self.active, self.standby = cluster.a, cluster.b
+        self.rate = rate
+
+    def set_rate(self, rate):
+        """Another rate for each connection, from now on."""
+        self.rate = rate
+        for node in self.cluster.nodes:
+            if node.alive:
+                self.shape(node)
+
+    def shape(self, node):
+        """Each connection leaves the node as if over a line of its own."""
+        # Large segments are cut before: so they come one by one, and not all at the end of a pause.
+        node.guest.run(f"""
+            tc qdisc replace dev eth0 root handle 1: tbf rate 10gbit burst 2000 latency 1s
+            tc qdisc replace dev eth0 parent 1: fq maxrate {self.rate}""")
+
+    @staticmethod
+    def start_server(node):
+        """Debian's nginx, and what a check of its health would do: both it and its file are in
+        memory."""
+        node.guest.run(f"""
+            set -e
+            mkdir -p /srv/www
+            mountpoint -q /srv/www || mount -t erofs -o ro /dev/vdb /srv/www
+            cat >/run/nginx.conf <<'END'{NGINX}END
+            ulimit -n {MAX_CONNECTIONS}
+            nginx -c /run/nginx.conf
+            for i in 1 2 3; do curl -s -o /dev/null http://127.0.0.1/big; done""")
+
+    def prepare(self, node):
+        """Server and module; the module has no role yet, nor the node the address."""
+        self.start_server(node)
+        if self.rate:
+            self.shape(node)
+        peer = self.cluster.b if node is self.cluster.a else self.cluster.a
+        node.load_module(peer)
+        node.write("limits/max_connections", MAX_CONNECTIONS)
+
+    def begin(self):
+        """Node a serves, node b stands by."""
+        for node in self.cluster.nodes:
+            self.prepare(node)
+        # The standby first: with no role yet, it would answer for the address like any host.
+        self.standby.write("services/web/role", ROLES[self.standby.name])
+        for node in (self.active, self.standby):
+            node.add_service_address()
+        self.active.write("services/web/role", ROLES[self.active.name])
+        self.active.wait_value("services/web/state", "active")
+        self.wait_ready()
+
+    def wait_ready(self, timeout=600):
+        """Waits until a takeover would carry on all connections."""
+        self.standby.wait_value("services/web/takeover_ready", 1, timeout)
+        self.active.wait_value("services/web/protected", 1)
+
+    def crash(self):
+        """Kills the active node; returns the host's time of it. The other one is to take over."""
+        when = self.cluster.crash(self.active)
+        self.active, self.standby = self.standby, self.active
+        return when
+
+    def rejoin(self):
+        """The node that died comes back, and stands by."""
+        node = self.standby
+        self.cluster.revive(node)
+        self.prepare(node)
+        node.write("services/web/role", ROLES[node.name])
+        node.wait_value("services/web/state", "standby")
+        node.add_service_address()
+        self.wait_ready()
+
+
+__all__ = ["Pair", "SERVICE_ADDRESS"]

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0
+"""How long a takeover lasts for the clients: `python3 -m tcpfo.bench.takeover [SERIES...]`.
+
+Three guests. In each run a number of downloads are under way when their node is killed by a kernel
+panic; how long each paused is read from the client's capture, and what the new node did meanwhile
+from its own figures. The dead node then comes back, and is the one that takes over in the next run.
+Idle connections live through all runs of their series.
+
+Writes takeover.json and prints a table; exits 1 if a connection was lost or got a wrong byte.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import namedtuple
+
+from tcpfo.bench import pauses, plots
+from tcpfo.bench.clients import Clients, say
+from tcpfo.bench.pair import Pair
+from tcpfo.cluster import Cluster
+from tcpfo.scenario import Clock
+from tcpfo.workload import make_data
+
+Series = namedtuple("Series", "name active idle runs")
+SERIES = (Series("1", 1, 0, 8), Series("100", 100, 0, 10), Series("1000", 1000, 0, 6),
+          Series("idle10000", 100, 10_000, 4), Series("idle100000", 100, 100_000, 2))
+# Segments per second, of all downloads together, and of one at most.
+SEGMENTS, SEGMENTS_EACH = 2000, 20
+SEGMENT_BITS = 1514 * 8
+# Of each download, before its node dies, in bytes.
+UNDER_WAY = 30_000
+MEMORY = 2560
+# The default of the module, and how much longer a client may wait.
+PEER_TIMEOUT_MS, GOAL_MS = 500, 50
+OUT = "/out/bench-takeover"
+FIGURES = ("detected_us", "address_us", "first_socket_us", "last_socket_us", "first_splice_us",
+           "last_splice_us", "restore_max_us", "at_rest", "restored", "failed", "bytes_absorbed")
+
+class Load:
+    """How busy the host's processors are, from now on."""
+
+    def __init__(self):
+        self.begin = self.read()
+
+    @staticmethod
+    def read():
+        """(jiffies that were not idle, all jiffies)."""
+        with open("/proc/stat", encoding="ascii") as file:
+            values = [int(word) for word in file.readline().split()[1:9]]
+        return sum(values) - values[3] - values[4], sum(values)
+
+    def percent(self):
+        """Until now."""
+        busy, all_of_it = self.read()
+        return round(100 * (busy - self.begin[0]) / max(1, all_of_it - self.begin[1]))
+
+
+class Bench:
+    """A cluster in which takeovers are measured."""
+
+    def __init__(self, cluster, out):
+        self.cluster = cluster
+        self.clients = Clients(cluster.client)
+        self.note = self.clients.note
+        self.pair = Pair(cluster, "10gbit")
+        self.out = out
+
+    def begin(self):
+        """Makes all three guests ready."""
+        self.clients.prepare()
+        self.pair.begin()
+
+    def run(self, series, number):
+        """One takeover; returns its figures."""
+        name = f"{series.name}-{number + 1}"
+        each = min(SEGMENTS_EACH, SEGMENTS / series.active)
+        self.pair.set_rate(f"{round(each * SEGMENT_BITS)}bit")
+        self.cluster.start_capture(name)
+        clock = Clock(self.cluster.client)
+        downloads = self.clients.start_downloads(series.active, UNDER_WAY)
+        self.pair.wait_ready()
+        before = Load()
+        time.sleep(0.5)
+        steady = before.percent()
+        during = Load()
+        crashed = self.pair.crash()
+        self.clients.wait_resumed(downloads)
+        load = during.percent()
+        time.sleep(1 + 1 / each)
+        self.clients.stop_downloads(downloads)
+        clock.stop()
+        capture = self.cluster.stop_capture(name)
+        figures = {name: int(self.pair.active.read("services/web/takeover/" + name))
+                   for name in FIGURES}
+        return self.judge(series, capture, clock, crashed, figures,
+                          {"before_percent": steady, "during_percent": load})
+
+    def judge(self, series, capture, clock, crashed, figures, load):
+        """What is kept of a run."""
+        seen = pauses.Takeover(capture, 80, self.pair.standby.mac_bytes,
+                               self.pair.active.mac_bytes)
+        self.note(len(seen.resumed) == seen.begun == series.active,
+                  f"{len(seen.resumed)} of {series.active} went on")
+        self.note(figures["failed"] == 0, f"{figures['failed']} failed at the node")
+
+        def since(moment):
+            return None if moment is None else round(1000 * (clock.to_host(moment) - crashed), 1)
+        spread = {name: value if name == "count" else round(1000 * value, 1)
+                  for name, value in pauses.spread(seen.pauses.values()).items()}
+        run = {"series": series.name, "died": self.pair.standby.name, "pause_ms": spread,
+               "pauses_ms": sorted(round(1000 * pause, 1) for pause in seen.pauses.values()),
+               "since_crash_ms": {"last_heard": since(seen.silent),
+                                  "announced": since(seen.announced),
+                                  "first_segment": since(seen.spoke),
+                                  "first_new_byte": since(min(seen.resumed, default=None)),
+                                  "last_connection": since(max(seen.resumed, default=None))},
+               "node": figures, "host": load}
+        say(f"   pauses {spread}")
+        say(f"   client {run['since_crash_ms']}")
+        say(f"   node {figures}")
+        say(f"   host {load}")
+        return run
+
+    def carry_out(self, series):
+        """All runs of a series."""
+        runs = []
+        idle = self.clients.open_idle(series.idle) if series.idle else None
+        for number in range(series.runs):
+            say(f"{series.name}: {series.active} downloads, {series.idle} idle, "
+                f"run {number + 1} of {series.runs}")
+            runs.append(self.run(series, number))
+            self.pair.rejoin()
+            say("   the dead node is back and ready")
+        if idle:
+            self.clients.ask_idle(idle)
+        return runs
+
+
+def summarise(series, runs):
+    """Of all runs of a series: how long connections paused, and when things happened."""
+    mine = [run for run in runs if run["series"] == series.name]
+
+    def of(values, digits=1):
+        return {name: round(value, digits) for name, value in pauses.spread(values).items()}
+    summary = {"series": series.name, "active": series.active, "idle": series.idle,
+               "runs": len(mine),
+               "pause_ms": of(pause for run in mine for pause in run["pauses_ms"]),
+               "slowest_ms": of(run["pauses_ms"][-1] for run in mine if run["pauses_ms"]),
+               "host_percent": of(run["host"]["during_percent"] for run in mine)}
+    for name in mine[0]["since_crash_ms"]:
+        summary[name + "_ms"] = of(run["since_crash_ms"][name] for run in mine
+                                   if run["since_crash_ms"][name] is not None)
+    for name in FIGURES:
+        if name.endswith("_us"):
+            summary["node_" + name[:-3] + "_ms"] = of(run["node"][name] / 1000 for run in mine)
+    summary["megabytes_absorbed"] = of(run["node"]["bytes_absorbed"] / 1e6 for run in mine)
+    return summary
+
+
+COLUMNS = (("pause_ms", "p50"), ("pause_ms", "p99"), ("pause_ms", "max"),
+           ("node_detected_ms", "p50"), ("node_address_ms", "p50"), ("node_first_socket_ms", "p50"),
+           ("node_last_socket_ms", "p50"), ("node_last_splice_ms", "p50"),
+           ("first_new_byte_ms", "p50"), ("last_connection_ms", "p50"))
+WIDTHS = (7, 7, 7, 9, 9, 9, 9, 9, 9, 9)
+HEAD = """
+pause: of a client, ms; node: ms since the peer was heard; client: ms since the crash (medians)
+
+                  pause   pause   pause      node      node     first      last      last
+ active    idle     p50     p99     max  detected   address    socket    socket    splice
+client: first and last connection to go on, after the figures of the node"""
+
+
+def table(summary):
+    """For people."""
+    lines = [HEAD]
+    for one in summary:
+        cells = [f"{one[name][level]:{width}.0f}"
+                 for (name, level), width in zip(COLUMNS, WIDTHS)]
+        lines.append(f"{one['active']:7} {one['idle']:7} " + " ".join(cells))
+    return "\n".join(lines)
+
+
+def main():
+    """See the top."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("series", nargs="*", default=[series.name for series in SERIES])
+    parser.add_argument("--runs", type=int, help="of each, instead of its own number")
+    options = parser.parse_args()
+    chosen = [series for series in SERIES if series.name in options.series]
+    if options.runs:
+        chosen = [series._replace(runs=options.runs) for series in chosen]
+    shutil.rmtree(OUT, ignore_errors=True)
+    os.makedirs(OUT)
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        image, _ = make_data(folder)
+        with Cluster(OUT, disks=[image], memory=MEMORY, client_memory=MEMORY) as cluster:
+            bench = Bench(cluster, OUT)
+            bench.begin()
+            say("three guests are ready")
+            for series in chosen:
+                runs += bench.carry_out(series)
+            reports = cluster.kernel_reports()
+            bench.note(not reports, "the kernel logs" + "; ".join(reports[:3]))
+    summary = [summarise(series, runs) for series in chosen]
+    result = {"peer_timeout_ms": PEER_TIMEOUT_MS, "goal_ms": PEER_TIMEOUT_MS + GOAL_MS,
+              "segments_per_second": SEGMENTS, "summary": summary, "runs": runs}
+    with open(os.path.join(OUT, "takeover.json"), "w", encoding="ascii") as file:
+        json.dump(result, file, indent=1)
+    plots.draw_pauses(os.path.join(OUT, "pauses.png"), summary, PEER_TIMEOUT_MS,
+                      PEER_TIMEOUT_MS + GOAL_MS)
+    print(table(summary))
+    sys.exit(bool(bench.clients.failed))
+
+
+if __name__ == "__main__":
+    main()
