@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What an idle connection costs in the kernel's memory: `python3 -m tcpfo.bench.memory`.
+
+Three guests. The same number of keep-alive connections is opened twice: to node a without the
+module, and with it, protected by node b. The kernel's memory of each node is taken before and
+after; what node a needs more the second time is the primary's cost, what node b needs the backup's,
+where there are no sockets. The bytes of the clients that are logged are named and not part of it.
+
+Writes memory.json.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+
+from tcpfo.bench.clients import Clients, say
+from tcpfo.bench.pair import Pair
+from tcpfo.cluster import Cluster
+from tcpfo.workload import make_data
+
+CONNECTIONS = 100_000
+MEMORY = 4096
+OUT = "/out/bench-memory"
+# Whatever belongs to processes or to files.
+OTHERS = ("MemFree", "Buffers", "Cached", "AnonPages", "PageTables")
+
+
+def measure(guest):
+    """(bytes of the kernel, {cache: bytes of its slabs}) of a guest."""
+    text = guest.run("""
+        sync
+        # What is free, but lies about, is given back.
+        echo 3 >/proc/sys/vm/drop_caches; echo 1 >/proc/sys/vm/compact_memory
+        cat /proc/meminfo; cat /proc/slabinfo""")
+    memory, slabs = {}, {}
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("#") or line.startswith("slabinfo"):
+            continue
+        if words[0].endswith(":"):
+            memory[words[0][:-1]] = int(words[1]) * 1024
+        elif len(words) > 15:
+            # name active objects size objperslab pagesperslab : ... : slabdata active slabs shared
+            slabs[words[0]] = int(words[14]) * int(words[5]) * 4096
+    return memory["MemTotal"] - sum(memory[name] for name in OTHERS), slabs
+
+
+def difference(before, after, number):
+    """Bytes for each connection: (in all, {cache: bytes} of those that have grown by 4 or more)."""
+    grown = {name: round((size - before[1].get(name, 0)) / number, 1)
+             for name, size in after[1].items()}
+    return ((after[0] - before[0]) / number,
+            {name: size for name, size in sorted(grown.items(), key=lambda item: -item[1])
+             if size >= 4})
+
+
+class Bench:
+    """A cluster whose memory is measured."""
+
+    def __init__(self, cluster, number):
+        self.cluster = cluster
+        self.clients = Clients(cluster.client)
+        self.pair = Pair(cluster)
+        self.number = number
+
+    def open(self, nodes, ready):
+        """Opens all connections; returns the difference in each node's memory."""
+        before = [measure(node.guest) for node in nodes]
+        idle = self.clients.open_idle(self.number)
+        ready()
+        found = [difference(old, measure(node.guest), self.number)
+                 for old, node in zip(before, nodes)]
+        self.clients.ask_idle(idle)
+        return found
+
+    def without(self):
+        """The connections of an unprotected server."""
+        node = self.cluster.a
+        node.add_service_address()
+        self.pair.start_server(node)
+        [found] = self.open([node], lambda: None)
+        # Until their last sockets have ended.
+        node.guest.run("until [ $(ss -Htan state connected | wc -l) -lt 100 ]; do sleep 0.5; done",
+                       timeout=120)
+        node.guest.run("pkill -QUIT nginx; while pgrep nginx >/dev/null; do sleep 0.1; done; "
+                       "ip addr flush dev eth0 label eth0 to 10.77.0.100/32")
+        return found
+
+    def protected(self):
+        """The same with the module."""
+        self.pair.begin()
+        nodes = self.cluster.nodes
+        # Whether a node of a busy host is late is none of this benchmark's business.
+        for node in nodes:
+            node.write("channel/peer_timeout_ms", 10_000)
+        before = int(self.cluster.a.read("stats/bytes_logged"))
+
+        def ready():
+            # Each has come to rest, and node b has heard of that.
+            for node, name in (self.cluster.a, "stats/rests"), (self.cluster.b,
+                                                                 "services/web/connections"):
+                node.guest.run(f"cd /sys/kernel/tcp_failover/net; "
+                               f"until [ $(cat {name}) -ge {self.number} ]; do sleep 0.5; done",
+                               timeout=300)
+        found = self.open(nodes, ready)
+        logged = int(self.cluster.a.read("stats/bytes_logged")) - before
+        return found, logged / self.number
+
+    def carry_out(self):
+        """Both; returns what is kept."""
+        self.clients.prepare()
+        say(f"{self.number} connections without the module")
+        plain, plain_slabs = self.without()
+        say(f"   {plain:.0f} bytes each at node a")
+        say("and with it")
+        ((primary, primary_slabs), (backup, backup_slabs)), logged = self.protected()
+        slabs = {name: round(primary_slabs.get(name, 0) - plain_slabs.get(name, 0), 1)
+                 for name in {*primary_slabs, *plain_slabs}}
+        result = {"connections": self.number, "logged_bytes": round(logged, 1),
+                  "plain": round(plain), "primary": round(primary - plain - logged),
+                  "backup": round(backup - logged),
+                  "primary_caches": {name: size for name, size in sorted(slabs.items())
+                                     if abs(size) >= 4},
+                  "backup_caches": backup_slabs}
+        say(f"   {result}")
+        return result
+
+
+def main():
+    """See the top."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--connections", type=int, default=CONNECTIONS)
+    options = parser.parse_args()
+    shutil.rmtree(OUT, ignore_errors=True)
+    os.makedirs(OUT)
+    with tempfile.TemporaryDirectory() as folder:
+        image, _ = make_data(folder)
+        with Cluster(OUT, disks=[image], memory=MEMORY, client_memory=MEMORY) as cluster:
+            bench = Bench(cluster, options.connections)
+            result = bench.carry_out()
+    with open(os.path.join(OUT, "memory.json"), "w", encoding="ascii") as file:
+        json.dump(result, file, indent=1)
+    sys.exit(bool(bench.clients.failed))
+
+
+if __name__ == "__main__":
+    main()
