@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the death of a node costs the client of one large download: `python3 -m tcpfo.bench.retry`.
+
+Three guests, the network of the demo (100 Mbit/s). The same download is timed undisturbed; with its
+node killed half-way and without the module, when the other node is given the address as soon as the
+module would have taken it and the client begins again; and with the module. Beside that, how fast a
+node regenerates and absorbs what the client has is set against how fast it sends the same file over
+a network that is not slowed down.
+
+Writes retry.json; exits 1 if a file was not whole.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+
+from tcpfo import progress, scenario
+from tcpfo.bench import plots
+from tcpfo.bench.clients import Clients, say
+from tcpfo.bench.pair import Pair
+from tcpfo.bench.pauses import spread
+from tcpfo.cluster import SERVICE_ADDRESS, Cluster
+from tcpfo.workload import CURL, SIZE, make_data
+
+OUT = "/out/bench-retry"
+RUNS = 3
+HALF = SIZE // 2
+# After how much silence the module takes the address, in seconds, and the other node without it.
+DETECTION = 0.5
+# How many points of a client's progress are kept.
+POINTS = 200
+# Begins again until the file is there; says how long that took, how often it has begun, and how
+# many bytes came in all.
+CLIENT = f"""
+    rm -f /tmp/got; begin=$EPOCHREALTIME; tries=0; total=0
+    while :; do
+        tries=$((tries + 1))
+        count=$({CURL} -o /tmp/got -w '%{{size_download}}' http://{SERVICE_ADDRESS}/big)
+        code=$?
+        total=$((total + count))
+        [ "$code" != 0 ] || break
+    done
+    end=$EPOCHREALTIME
+    echo $((${{end/./}} - ${{begin/./}})) $tries $total $(sha256sum /tmp/got | cut -d' ' -f1)"""
+UNTIL_HALF = (f"until [ $(stat -c %s /tmp/got 2>/dev/null || echo 0) -ge {HALF} ]; "
+              "do sleep 0.02; done")
+
+
+class Bench:
+    """A cluster in which downloads are timed."""
+
+    def __init__(self, cluster, digest):
+        self.cluster = cluster
+        self.client = cluster.client
+        self.clients = Clients(cluster.client)
+        self.pair = Pair(cluster)
+        self.digest = digest
+        self.progress = {}
+
+    def download(self, name, disturb=None):
+        """One download, disturbed half-way; returns what is to be known of it."""
+        if name:
+            self.cluster.start_capture(name)
+        running = self.client.start_command(CLIENT)
+        if disturb:
+            self.client.run(UNTIL_HALF, timeout=120)
+            disturb()
+        running.wait(180)
+        took, tries, total, digest = running.output.split()[-4:]
+        found = {"seconds": round(int(took) / 1e6, 3), "tries": int(tries),
+                 "bytes_again": int(total) - SIZE}
+        self.clients.note(digest == self.digest, f"{name}: {found}")
+        if name:
+            self.progress[name] = self.curves(self.cluster.stop_capture(name))
+        return found
+
+    @staticmethod
+    def curves(capture):
+        """Of each connection, [(seconds, bytes so far)]."""
+        curves, zero = {}, None
+        for step in progress.steps(capture, 80):
+            if zero is None:
+                zero = step.time
+            points = curves.setdefault(step.client, [])
+            if step.count:
+                points.append((round(step.time - zero, 3),
+                               (points[-1][1] if points else 0) + step.count))
+        return [points[::max(1, len(points) // POINTS)] + points[-1:]
+                for points in curves.values() if points]
+
+    def lose(self):
+        """Node a dies; node b has the address as soon as the module would have it."""
+        self.cluster.crash(self.cluster.a)
+        time.sleep(DETECTION)
+        self.cluster.b.add_service_address()
+        self.cluster.b.guest.run(f"arping -q -U -c 1 -I eth0 {SERVICE_ADDRESS}", check=False)
+
+    def without(self, runs):
+        """Undisturbed, and lost and begun again."""
+        for node in self.cluster.nodes:
+            self.pair.start_server(node)
+        self.cluster.a.add_service_address()
+        say("a fast network, undisturbed")
+        plain = [self.download("") for _ in range(runs)]
+        scenario.shape(self.cluster)
+        say("undisturbed")
+        undisturbed = [self.download("undisturbed") for _ in range(runs)]
+        lost = []
+        for _ in range(runs):
+            say("without the module, its node dies")
+            lost.append(self.download("lost", self.lose))
+            self.cluster.revive(self.cluster.a)
+            self.cluster.b.guest.run(f"ip addr del {SERVICE_ADDRESS}/32 dev eth0")
+            self.pair.start_server(self.cluster.a)
+            self.cluster.a.add_service_address()
+            scenario.shape(self.cluster)
+        for node in self.cluster.nodes:
+            node.guest.run(f"""ip addr flush dev eth0 to {SERVICE_ADDRESS}/32
+                pkill -QUIT nginx; while pgrep nginx >/dev/null; do sleep 0.1; done""")
+        return plain, undisturbed, lost
+
+    def protected(self, runs):
+        """With the module; returns the downloads, and of each how fast it was regenerated."""
+        self.pair.begin()
+        found, speeds = [], []
+        for _ in range(runs):
+            scenario.shape(self.cluster)
+            say("with the module, its node dies")
+            found.append(self.download("protected", self.pair.crash))
+            figures = {name: int(self.pair.active.read("services/web/takeover/" + name))
+                       for name in ("first_socket_us", "last_splice_us", "bytes_absorbed")}
+            took = figures["last_splice_us"] - figures["first_socket_us"]
+            speeds.append(round(figures["bytes_absorbed"] / took, 1))
+            say(f"   {speeds[-1]} MB/s regenerated and absorbed")
+            self.pair.rejoin()
+        return found, speeds
+
+    def carry_out(self, runs):
+        """All of it."""
+        self.clients.prepare()
+        plain, undisturbed, lost = self.without(runs)
+        protected, speeds = self.protected(runs)
+        return {"bytes": SIZE, "killed_at": HALF, "undisturbed": undisturbed, "lost": lost,
+                "protected": protected,
+                "progress": self.progress,
+                "sent_mb_per_s": spread(round(SIZE / 1e6 / run["seconds"], 1) for run in plain),
+                "absorbed_mb_per_s": spread(speeds)}
+
+
+def main():
+    """See the top."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=RUNS)
+    options = parser.parse_args()
+    shutil.rmtree(OUT, ignore_errors=True)
+    os.makedirs(OUT)
+    with tempfile.TemporaryDirectory() as folder:
+        image, hashes = make_data(folder)
+        with Cluster(OUT, disks=[image], memory=1024, client_memory=1024) as cluster:
+            bench = Bench(cluster, hashes["big"])
+            result = bench.carry_out(options.runs)
+    with open(os.path.join(OUT, "retry.json"), "w", encoding="ascii") as file:
+        json.dump(result, file, indent=1)
+    plots.draw_progress(os.path.join(OUT, "progress.png"), result)
+    sys.exit(bool(bench.clients.failed))
+
+
+if __name__ == "__main__":
+    main()
