@@ -31,12 +31,13 @@ ROLES = {"a": "primary", "b": "backup"}
 
 class Pair:
     """The nodes of a cluster, and which of them serves. `rate` is what each connection may have on
-    the nodes' service network, as tc writes it."""
+    the nodes' service network, as tc writes it; `peer_timeout_ms` is the module's."""
 
-    def __init__(self, cluster, rate=None):
+    def __init__(self, cluster, rate=None, peer_timeout_ms=500):
         self.cluster = cluster
         self.active, self.standby = cluster.a, cluster.b
         self.rate = rate
+        self.peer_timeout_ms = peer_timeout_ms
 
     def set_rate(self, rate):
         """Another rate for each connection, from now on."""
@@ -73,6 +74,7 @@ class Pair:
         peer = self.cluster.b if node is self.cluster.a else self.cluster.a
         node.load_module(peer)
         node.write("limits/max_connections", MAX_CONNECTIONS)
+        node.write("channel/peer_timeout_ms", self.peer_timeout_ms)
 
     def begin(self):
         """Node a serves, node b stands by."""
