@@ -92,6 +92,7 @@ nginx_up() {
 		worker_rlimit_nofile $((2 * ${nginx_connections:-512}));
 		events { worker_connections ${nginx_connections:-512}; }
 		http {
+			${nginx_options:-}
 			access_log $dir/access.log;
 			client_body_temp_path $dir/body;
 			proxy_temp_path $dir/proxy;

@@ -27,6 +27,7 @@ def main():
     parser.add_argument("--memory", type=int, default=1024)
     parser.add_argument("--cpus", type=int, default=1)
     parser.add_argument("--timeout", type=float)
+    parser.add_argument("--counting", action="store_true")
     parser.add_argument("--shell", action="store_true")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
@@ -36,7 +37,8 @@ def main():
         sys.exit(shell(options, command))
     if not command:
         parser.error("no command")
-    with Guest(options.name, memory=options.memory, cpus=options.cpus) as guest:
+    with Guest(options.name, memory=options.memory, cpus=options.cpus,
+               counting=options.counting) as guest:
         guest.wait_ready()
         code = guest.start_command(command, sink=write).wait(options.timeout)
         path = guest.serial_path

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See meter.h. What is kept is made room for beforehand: measuring costs next to nothing. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "meter.h"
+
+#define FILES 64
+#define WAITS (1 << 20)
+
+struct file {
+	char *name;
+	const char *path;
+	uint64_t begin;
+	uint64_t end;
+};
+
+static struct file files[FILES];
+static size_t file_count;
+static uint64_t *waits[2];
+static size_t wait_count[2];
+static uint64_t begin_ns, end_ns, begin_idle, end_idle;
+
+void fail(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	fputs("failed: ", stderr);
+	vfprintf(stderr, format, arguments);
+	fputc('\n', stderr);
+	va_end(arguments);
+	exit(1);
+}
+
+uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+void meter_file(char *name_and_path)
+{
+	char *path = strchr(name_and_path, '=');
+
+	if (!path || file_count == FILES)
+		fail("too many files, or no NAME=PATH: %s", name_and_path);
+	*path++ = 0;
+	files[file_count].name = name_and_path;
+	files[file_count++].path = path;
+}
+
+static uint64_t first_number(const char *path)
+{
+	unsigned long long number;
+	FILE *file = fopen(path, "r");
+
+	if (!file || fscanf(file, "%llu", &number) != 1)
+		fail("no number in %s", path);
+	fclose(file);
+	return number;
+}
+
+/* Of one processor, in nanoseconds. It is exact to some milliseconds. */
+static uint64_t idle_ns(void)
+{
+	unsigned long long idle, iowait;
+	FILE *file = fopen("/proc/stat", "r");
+
+	if (!file || fscanf(file, "cpu %*u %*u %*u %llu %llu", &idle, &iowait) != 2)
+		fail("/proc/stat is not what it was");
+	fclose(file);
+	return (idle + iowait) * (1000000000ull / sysconf(_SC_CLK_TCK));
+}
+
+void meter_begin(void)
+{
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		waits[i] = malloc(WAITS * sizeof(*waits[i]));
+		if (!waits[i])
+			fail("no memory");
+		/* Not when they are first written. */
+		memset(waits[i], 1, WAITS * sizeof(*waits[i]));
+	}
+	for (i = 0; i < file_count; i++)
+		files[i].begin = first_number(files[i].path);
+	begin_idle = idle_ns();
+	begin_ns = now_ns();
+}
+
+void meter_end(void)
+{
+	size_t i;
+
+	end_ns = now_ns();
+	end_idle = idle_ns();
+	for (i = 0; i < file_count; i++)
+		files[i].end = first_number(files[i].path);
+}
+
+void meter_latency(enum wait kind, uint64_t ns)
+{
+	if (waits[kind] && wait_count[kind] < WAITS)
+		waits[kind][wait_count[kind]++] = ns;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static void tell_waits(const char *name, enum wait kind)
+{
+	size_t count = wait_count[kind];
+
+	if (!count)
+		return;
+	qsort(waits[kind], count, sizeof(*waits[kind]), compare);
+	printf(", \"%s_p50_ns\": %llu, \"%s_p99_ns\": %llu", name,
+	       (unsigned long long)waits[kind][count / 2], name,
+	       (unsigned long long)waits[kind][count - 1 - count / 100]);
+}
+
+void meter_tell(const char *workload, double units)
+{
+	size_t i;
+
+	printf("figure {\"workload\": \"%s\", \"units\": %.6g, \"elapsed_ns\": %llu, \"idle_ns\": %llu",
+	       workload, units, (unsigned long long)(end_ns - begin_ns),
+	       (unsigned long long)(end_idle - begin_idle));
+	tell_waits("request", REQUEST);
+	tell_waits("connect", CONNECT);
+	for (i = 0; i < file_count; i++)
+		printf(", \"%s\": %llu", files[i].name,
+		       (unsigned long long)(files[i].end - files[i].begin));
+	puts("}");
+}

@@ -1,0 +1,87 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck disable=SC2154,SC2034 # variables of the files sourced before, and for those after
+#
+# The same cluster with and without the module, and the client that measures. Sourced after node.sh.
+
+load=$top/build/bench/load
+round=0
+
+# bench_up: topology and servers, node a having the address, and nothing of the module.
+bench_up() {
+	local node
+	# What a connection has learned is not for the next one, and libraries lie where they lay.
+	echo 0 >/proc/sys/kernel/randomize_va_space
+	topology_up
+	keep_hooks+=(keep_counters)
+	for node in client a b; do
+		on "$node" sysctl -qw net.ipv4.tcp_no_metrics_save=1 net.ipv4.ip_local_port_range="10000 60000"
+	done
+	head -c 64M /dev/urandom >"$www/large"
+	head -c 300 /dev/urandom | base64 -w 0 | head -c 300 >"$www/small"
+	service_address_up a
+	for node in a b; do
+		nginx_up "$node"
+	done
+	variant=absent
+}
+
+# use VARIANT: absent, unused (the module is there, but for another port) or protected.
+use() {
+	if [ "$1" = absent ]; then
+		[ "$variant" = absent ] || module_down
+	elif [ "$variant" = absent ]; then
+		module_up
+	fi
+	variant=$1
+	port=80
+	[ "$variant" != unused ] || port=81
+}
+
+module_up() {
+	load_module
+	channel_up a
+	channel_up b
+	service_up a primary
+	service_up b backup
+	service_address_up b
+	need 30 reads a services/web/state active
+	need 30 reads a services/web/protected 1
+	need 30 reads b services/web/takeover_ready 1
+}
+
+module_down() {
+	ip -n b addr del "$service_address/$host_prefix" dev eth0
+	need 30 unload_module
+}
+
+# channel_counters: what node a's end of the channel has carried.
+channel_counters() {
+	local what
+	for what in {tx,rx}_{bytes,packets}; do
+		printf -- '-f channel_%s=%s/a/class/net/eth1/statistics/%s\n' "$what" "$sysfs_mounts" "$what"
+	done
+}
+
+# measure WORKLOAD ARGUMENT...: see load.c; one figure.
+measure() {
+	# shellcheck disable=SC2046 # words
+	on client "$load" $(channel_counters) "${extra_counters[@]}" "$service_address" "$port" "$@" \
+		>"$work/figure" 2>"$work/failure" || {
+		tap_result "not ok" "$variant: $*"
+		tap_note "$(cat "$work/failure")"
+		exit 1
+	}
+	sed "s/^figure {/&\"variant\": \"$variant\", \"round\": $round, /" "$work/figure"
+	[ "$1" != upload ] || is_stored "$2"
+}
+extra_counters=()
+
+# is_stored FILE: the upload has arrived, byte for byte.
+is_stored() {
+	cmp -s "$1" "$work/nginx-a/store/${1##*/}" || {
+		tap_result "not ok" "$variant: the upload is stored as it was"
+		exit 1
+	}
+	rm "$work/nginx-a/store/${1##*/}"
+}
