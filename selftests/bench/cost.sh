@@ -9,11 +9,8 @@
 
 . "$(dirname "$0")/../lib.sh"
 . "$here/topology.sh"
-nginx_connections=4096
-# As Debian's own configuration has it; and connections that last.
-nginx_options="sendfile on; tcp_nopush on; keepalive_requests 1000000000;"
-. "$here/node.sh"
 . "$here/bench/variants.sh"
+. "$here/node.sh"
 
 rounds=${1:?usage: cost.sh ROUNDS}
 
@@ -21,10 +18,9 @@ bench_up
 for ((round = 1; round <= rounds; round++)); do
 	for way in absent unused protected; do
 		use "$way"
-		measure download "$www/large" 4
-		measure upload "$www/large" 2
-		measure requests "$www/small" 4000 16
-		measure connects "$www/small" 1500 16
+		for workload in download upload requests connects; do
+			"measure_$workload"
+		done
 	done
 done
 finish

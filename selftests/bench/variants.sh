@@ -2,9 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck disable=SC2154,SC2034 # variables of the files sourced before, and for those after
 #
-# The same cluster with and without the module, and the client that measures. Sourced after node.sh.
+# The same cluster with and without the module, and the client that measures. Sourced after topology.sh
+# and before node.sh, whose nginx is as follows.
 
+nginx_connections=${nginx_connections:-4096}
+# As Debian's own configuration has it; and connections that last.
+nginx_options="sendfile on; tcp_nopush on; keepalive_requests 1000000000;"
 load=$top/build/bench/load
+# What is put in front of the client, such as perf.
+load_runner=()
 round=0
 
 # bench_up: topology and servers, node a having the address, and nothing of the module.
@@ -66,7 +72,7 @@ channel_counters() {
 # measure WORKLOAD ARGUMENT...: see load.c; one figure.
 measure() {
 	# shellcheck disable=SC2046 # words
-	on client "$load" $(channel_counters) "${extra_counters[@]}" "$service_address" "$port" "$@" \
+	on client "${load_runner[@]}" "$load" $(channel_counters) "${extra_counters[@]}" "$service_address" "$port" "$@" \
 		>"$work/figure" 2>"$work/failure" || {
 		tap_result "not ok" "$variant: $*"
 		tap_note "$(cat "$work/failure")"
@@ -76,6 +82,12 @@ measure() {
 	[ "$1" != upload ] || is_stored "$2"
 }
 extra_counters=()
+
+# The workloads.
+measure_download() { measure download "$www/large" 4; }
+measure_upload() { measure upload "$www/large" 2; }
+measure_requests() { measure requests "$www/small" 4000 16; }
+measure_connects() { measure connects "$www/small" 1500 16; }
 
 # is_stored FILE: the upload has arrived, byte for byte.
 is_stored() {
