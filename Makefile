@@ -16,7 +16,7 @@ objects = build$(if $(filter command,$(origin TEST)),/test)
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/$(objects) \
 	$(if $(LLVM)$(filter command line environment,$(origin CC)),,$(addprefix CC=,$(kernel_cc)))
 
-.PHONY: module test-module sandbox shell demo test test-slow test-tcp soak check clean help rust-analyzer
+.PHONY: module test-module sandbox shell demo bench test test-slow test-tcp soak check clean help rust-analyzer
 
 ifeq ($(KDIR),)
 module:
@@ -37,6 +37,11 @@ build/wirecheck: $(wildcard selftests/wirecheck/*.rs)
 	@mkdir -p build
 	@$(SANDBOX) rustc -O --edition 2021 -o /src/$@ /src/selftests/wirecheck/main.rs
 
+# Programs of the benchmark, which run in guests.
+build/bench/load: $(addprefix selftests/bench/,load.c meter.c meter.h)
+	@mkdir -p build/bench
+	@$(SANDBOX) gcc -O2 -Wall -Wextra -o /src/$@ $(addprefix /src/,$(filter %.c,$^))
+
 sandbox:
 	@scripts/sandbox.sh
 
@@ -45,6 +50,10 @@ shell: module
 
 demo: module build/wirecheck
 	@scripts/demo
+
+# SHORT=1 for a shorter one, PROFILE=download for where its instructions go.
+bench: module build/bench/load
+	@scripts/bench
 
 test: module test-module build/wirecheck
 	@selftests/test.sh
@@ -74,6 +83,7 @@ help:
 	@echo 'make KDIR=TREE     the same for a prepared kernel tree of your own, without the sandbox'
 	@echo 'make sandbox       only set the sandbox up (KVER=7.3.4 picks a kernel)'
 	@echo 'make demo          a download survives the death of its server (DEMO=upload, DEMO=many)'
+	@echo 'make bench         what protection costs (SHORT=1, PROFILE=download|upload|requests|connects)'
 	@echo 'make test          the tests'
 	@echo 'make test-slow     those that take long: many kinds of connections, networks and hosts'
 	@echo 'make test-tcp      those over IPv4 and IPv6, and the table of them, Documentation/tcp.rst'

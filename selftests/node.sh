@@ -79,6 +79,10 @@ nginx_listens() {
 	esac
 }
 
+# What a test may add to nginx's configuration.
+nginx_options=${nginx_options:-}
+nginx_listen_options=("${nginx_listen_options[@]}")
+
 # nginx_up NODE: an unmodified nginx with files of its own, but for the ones it serves. Port 81 is
 # the same server, unprotected.
 nginx_up() {
@@ -92,7 +96,7 @@ nginx_up() {
 		worker_rlimit_nofile $((2 * ${nginx_connections:-512}));
 		events { worker_connections ${nginx_connections:-512}; }
 		http {
-			${nginx_options:-}
+			$nginx_options
 			access_log $dir/access.log;
 			client_body_temp_path $dir/body;
 			proxy_temp_path $dir/proxy;
@@ -105,8 +109,8 @@ nginx_up() {
 			client_body_timeout 600s;
 			send_timeout 600s;
 			server {
-				$(nginx_listens 80)
-				$(nginx_listens 81)
+				$(nginx_listens 80 "${nginx_listen_options[@]}")
+				$(nginx_listens 81 "${nginx_listen_options[@]}")
 				location / { root $www; }
 				location /store/ { root $dir; dav_methods PUT; }
 			}

@@ -4,6 +4,7 @@
  *                                     upload   FILE TIMES
  *                                     requests FILE COUNT CONNECTIONS
  *                                     connects FILE COUNT CONNECTIONS
+ *                                     hold     FILE COUNT
  *                                     idle     MILLISECONDS
  *
  * An HTTP client that costs little, so that what it measures is the others' cost: it looks at the bytes
@@ -31,6 +32,11 @@
 #define MEGABYTE 1e6
 #define HEADER_MAX 4096
 #define CONNECTIONS_MAX 256
+/* As they grow by chance, otherwise. The kernel doubles these. */
+#define SEND_BUFFER (100 << 10)
+#define RECEIVE_BUFFER (500 << 10)
+/* Connections of one address of this host, whose addresses follow each other. */
+#define PORTS 25000
 
 static struct sockaddr_in server;
 
@@ -57,12 +63,26 @@ static void content_open(const char *path)
 		fail("%s: %s", path, strerror(errno));
 }
 
-static int open_socket(int flags)
+static void set_option(int fd, int level, int name, int value)
 {
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM | flags, 0);
+	if (setsockopt(fd, level, name, &value, sizeof(value)))
+		fail("setsockopt: %s", strerror(errno));
+}
 
-	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)))
+static int open_socket(int flags, const struct sockaddr *from)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
+
+	if (fd < 0)
 		fail("socket: %s", strerror(errno));
+	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_option(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
+	set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER);
+	if (from) {
+		set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+		if (bind(fd, from, sizeof(*from)))
+			fail("bind: %s", strerror(errno));
+	}
 	if (connect(fd, (struct sockaddr *)&server, sizeof(server)) && errno != EINPROGRESS)
 		fail("connect: %s", strerror(errno));
 	return fd;
@@ -107,7 +127,7 @@ static void download(int times)
 {
 	size_t room = content.size + HEADER_MAX;
 	char *buffer = malloc(room), *body = buffer, request[512];
-	int fd = open_socket(0), i;
+	int fd = open_socket(0, NULL), i;
 
 	if (!buffer)
 		fail("no memory");
@@ -143,7 +163,7 @@ static void upload_once(int fd)
 
 static void upload(int times)
 {
-	int fd = open_socket(0), i;
+	int fd = open_socket(0, NULL), i;
 
 	upload_once(fd);
 	meter_begin();
@@ -191,7 +211,7 @@ static void ask(struct connection *connection)
 static void start(struct connection *connection)
 {
 	connection->began = now_ns();
-	connection->fd = open_socket(SOCK_NONBLOCK);
+	connection->fd = open_socket(SOCK_NONBLOCK, NULL);
 	connection->connecting = 1;
 	watch(connection, EPOLL_CTL_ADD, EPOLLOUT);
 }
@@ -290,7 +310,7 @@ static void run_requests(struct connection *connections, long count, int paralle
 static void learn_length(void)
 {
 	char buffer[2 * HEADER_MAX];
-	int fd = open_socket(0);
+	int fd = open_socket(0, NULL);
 
 	send_all(fd, requests.text, strlen(requests.text));
 	requests.expected = receive_answer(fd, buffer, content.size) - buffer + content.size;
@@ -310,7 +330,7 @@ static void many(const char *workload, int reconnect, long count, int parallel)
 		reconnect ? "Connection: close\r\n" : "");
 	learn_length();
 	for (i = 0; i < parallel && !reconnect; i++) {
-		connections[i].fd = open_socket(0);
+		connections[i].fd = open_socket(0, NULL);
 		watch(&connections[i], EPOLL_CTL_ADD, EPOLLIN);
 	}
 	/* Whatever is done once is done before. */
@@ -319,6 +339,40 @@ static void many(const char *workload, int reconnect, long count, int parallel)
 	run_requests(connections, count, parallel);
 	meter_end();
 	meter_tell(workload, count);
+}
+
+/*
+ * hold - opens connections, each of which has had one answer, says "ready", and keeps them until the
+ * standard input ends; then each has another one. For the first PORTS of them the host's address ends
+ * in 11, for the next ones in 12, and so on.
+ */
+static void hold(int count)
+{
+	struct sockaddr_in from = { .sin_family = AF_INET };
+	int *fds = calloc(count, sizeof(*fds)), i, round;
+	char request[512], buffer[2 * HEADER_MAX], *body;
+
+	if (!fds || content.size > HEADER_MAX)
+		fail("too large");
+	sprintf(request, "GET /%s HTTP/1.1\r\nHost: bench\r\n\r\n", content.name);
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < count; i++) {
+			if (!round) {
+				from.sin_addr.s_addr = htonl((ntohl(server.sin_addr.s_addr) & ~0xff) +
+							     11 + i / PORTS);
+				fds[i] = open_socket(0, (struct sockaddr *)&from);
+			}
+			send_all(fds[i], request, strlen(request));
+			body = receive_answer(fds[i], buffer, content.size);
+			if (memcmp(body, content.bytes, content.size))
+				fail("connection %d: wrong bytes", i);
+		}
+		if (!round)
+			puts("ready");
+		fflush(stdout);
+		while (!round && read(0, buffer, 1) > 0)
+			;
+	}
 }
 
 static void idle(int milliseconds)
@@ -360,6 +414,8 @@ int main(int argc, char **argv)
 		many(words[2], 0, atol(words[4]), atoi(words[5]));
 	else if (!strcmp(words[2], "connects") && argc == 6)
 		many(words[2], 1, atol(words[4]), atoi(words[5]));
+	else if (!strcmp(words[2], "hold") && argc == 5)
+		hold(atoi(words[4]));
 	else
 		fail("see the beginning of load.c");
 	return 0;

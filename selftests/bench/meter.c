@@ -23,7 +23,8 @@ static struct file files[FILES];
 static size_t file_count;
 static uint64_t *waits[2];
 static size_t wait_count[2];
-static uint64_t begin_ns, end_ns, begin_idle, end_idle;
+static uint64_t begin_ns, end_ns, begin_idle, end_idle, begin_own, end_own;
+static uint64_t begin_run, end_run;
 
 void fail(const char *format, ...)
 {
@@ -37,12 +38,17 @@ void fail(const char *format, ...)
 	exit(1);
 }
 
-uint64_t now_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+uint64_t now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 void meter_file(char *name_and_path)
@@ -79,6 +85,21 @@ static uint64_t idle_ns(void)
 	return (idle + iowait) * (1000000000ull / sysconf(_SC_CLK_TCK));
 }
 
+/* All that threads have run, to the nanosecond; not what interrupts do while the processor idles. */
+static uint64_t run_ns(void)
+{
+	unsigned long long run;
+	char line[4096];
+	FILE *file = fopen("/proc/schedstat", "r");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "cpu0 %*u %*u %*u %*u %*u %*u %llu", &run) == 1) {
+			fclose(file);
+			return run;
+		}
+	fail("/proc/schedstat is not what it was");
+}
+
 void meter_begin(void)
 {
 	size_t i;
@@ -93,6 +114,8 @@ void meter_begin(void)
 	for (i = 0; i < file_count; i++)
 		files[i].begin = first_number(files[i].path);
 	begin_idle = idle_ns();
+	begin_run = run_ns();
+	begin_own = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	begin_ns = now_ns();
 }
 
@@ -101,6 +124,8 @@ void meter_end(void)
 	size_t i;
 
 	end_ns = now_ns();
+	end_own = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	end_run = run_ns();
 	end_idle = idle_ns();
 	for (i = 0; i < file_count; i++)
 		files[i].end = first_number(files[i].path);
@@ -135,9 +160,12 @@ void meter_tell(const char *workload, double units)
 {
 	size_t i;
 
-	printf("figure {\"workload\": \"%s\", \"units\": %.6g, \"elapsed_ns\": %llu, \"idle_ns\": %llu",
-	       workload, units, (unsigned long long)(end_ns - begin_ns),
-	       (unsigned long long)(end_idle - begin_idle));
+	printf("figure {\"workload\": \"%s\", \"units\": %.6g, \"elapsed_ns\": %llu, \"idle_ns\": %llu, "
+	       "\"run_ns\": %llu, \"cpu_client_load\": %llu", workload, units,
+	       (unsigned long long)(end_ns - begin_ns),
+	       (unsigned long long)(end_idle - begin_idle),
+	       (unsigned long long)(end_run - begin_run),
+	       (unsigned long long)(end_own - begin_own));
 	tell_waits("request", REQUEST);
 	tell_waits("connect", CONNECT);
 	for (i = 0; i < file_count; i++)

@@ -26,7 +26,7 @@ mkdir -p "$results"
 # A rate is refused while nothing limits it.
 sysctl -qw kernel.perf_cpu_time_max_percent=25 kernel.perf_event_max_sample_rate=100000 \
 	kernel.perf_cpu_time_max_percent=0
-load_runner=(perf record -q -a -g -e cpu-clock -c 50000 -m 4096 -o "$work/perf.data")
+load_runner=(perf record -q -a -g --kernel-callchains -e cpu-clock -c 50000 -m 4096 -o "$work/perf.data")
 measure_"$workload"
 report functions --no-children -g none -s dso,symbol
 report threads --no-children -g none -s comm

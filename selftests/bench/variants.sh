@@ -8,10 +8,14 @@
 nginx_connections=${nginx_connections:-4096}
 # As Debian's own configuration has it; and connections that last.
 nginx_options="sendfile on; tcp_nopush on; keepalive_requests 1000000000;"
+# Buffers that do not grow: how far they have come is a matter of chance.
+nginx_listen_options=(sndbuf=100k rcvbuf=500k)
 load=$top/build/bench/load
 # What is put in front of the client, such as perf.
 load_runner=()
-round=0
+# What is being measured, and how many connections idle meanwhile.
+pass=cost
+held=0
 
 # bench_up: topology and servers, node a having the address, and nothing of the module.
 bench_up() {
@@ -20,16 +24,28 @@ bench_up() {
 	echo 0 >/proc/sys/kernel/randomize_va_space
 	topology_up
 	keep_hooks+=(keep_counters)
+	ulimit -n 300000
 	for node in client a b; do
 		on "$node" sysctl -qw net.ipv4.tcp_no_metrics_save=1 net.ipv4.ip_local_port_range="10000 60000"
 	done
-	head -c 64M /dev/urandom >"$www/large"
+	large_file "$www/large"
 	head -c 300 /dev/urandom | base64 -w 0 | head -c 300 >"$www/small"
 	service_address_up a
 	for node in a b; do
 		nginx_up "$node"
 	done
 	variant=absent
+	port=80
+}
+
+# large_file PATH: 64 MB of which no two parts are the same. All of it random would take longer.
+large_file() {
+	local part
+	head -c 1M /dev/urandom >"$work/part"
+	for part in {1..64}; do
+		cat "$work/part"
+		echo "$part"
+	done >"$1"
 }
 
 # use VARIANT: absent, unused (the module is there, but for another port) or protected.
@@ -78,16 +94,19 @@ measure() {
 		tap_note "$(cat "$work/failure")"
 		exit 1
 	}
-	sed "s/^figure {/&\"variant\": \"$variant\", \"round\": $round, /" "$work/figure"
+	sed "s/^figure {/&\"pass\": \"$pass\", \"variant\": \"$variant\", \"held\": $held, \"parallel\": ${4:-1}, /" "$work/figure"
 	[ "$1" != upload ] || is_stored "$2"
 }
 extra_counters=()
 
-# The workloads.
-measure_download() { measure download "$www/large" 4; }
-measure_upload() { measure upload "$www/large" 2; }
-measure_requests() { measure requests "$www/small" 4000 16; }
-measure_connects() { measure connects "$www/small" 1500 16; }
+# The workloads. Those that are "alone" have one connection, or one at a time: for the latency.
+measure_download() { measure download "$www/large" 2; }
+measure_upload() { measure upload "$www/large" 1; }
+measure_requests() { measure requests "$www/small" 3000 16; }
+measure_connects() { measure connects "$www/small" 1000 16; }
+measure_requests_alone() { measure requests "$www/small" 1000 1; }
+measure_connects_alone() { measure connects "$www/small" 500 1; }
+measure_idle() { measure idle 50000; }
 
 # is_stored FILE: the upload has arrived, byte for byte.
 is_stored() {

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the measurements of selftests/bench/cost.sh mean: instructions per unit of work.
+
+A measurement is a dictionary, as the guest prints it. The guest's nanoseconds are instructions: two
+each. What goes on without any work (heartbeats, ticks) is measured by an idle minute and taken off, as
+it costs per second, and a second of this guest is a small part of a real one's instructions.
+"""
+
+import statistics
+
+NS_PER_INSTRUCTION = 2
+UNITS = {"download": "MB", "upload": "MB", "requests": "request", "connects": "connection"}
+# So many at a time; one, where it is about latency.
+PARALLEL = {"requests": 16, "connects": 16}
+# The goals: protected over absent.
+GOALS = {"download": 1.01, "upload": 1.30, "requests": 1.08, "connects": 1.15}
+GOAL_UNUSED = 1.002
+CHANNEL = ("channel_tx_bytes", "channel_rx_bytes", "channel_tx_packets", "channel_rx_packets")
+OWNERS = ("client", "switch", "a", "b", "director")
+
+
+def median(values):
+    """Of none there is none."""
+    values = list(values)
+    return statistics.median(values) if values else None
+
+
+class Figures:
+    """All measurements of a run."""
+
+    def __init__(self, measurements):
+        self.all = measurements
+
+    def select(self, workload, variant, which="cost", parallel=None, held=0):
+        """Those of a kind."""
+        return [one for one in self.all
+                if (one["workload"], one["variant"], one["pass"]) == (workload, variant, which)
+                and one["held"] == held and (parallel is None or
+                                             (one["parallel"] == 1) == (parallel == 1))]
+
+    def background(self, variant, which="cost", held=0):
+        """The share of its time that the processor has to do without any work."""
+        return median(one["run_ns"] / one["elapsed_ns"]
+                      for one in self.select("idle", variant, which, held=held))
+
+    def costs(self, workload, variant, **kind):
+        """Instructions per unit, one figure for each round."""
+        share = self.background(variant) or 0
+        return [((1 - share) * one["elapsed_ns"] - one["idle_ns"]) / one["units"]
+                / NS_PER_INSTRUCTION for one in self.select(workload, variant, **kind)]
+
+    def channel(self, workload):
+        """Bytes and packets of the channel per unit, less those of an idle node."""
+        ones = self.select(workload, "protected", parallel=PARALLEL.get(workload))
+        idle = self.select("idle", "protected")
+        told = {}
+        for counter in CHANNEL:
+            per_ns = median(one[counter] / one["elapsed_ns"] for one in idle) or 0
+            told[counter] = median((one[counter] - per_ns * one["elapsed_ns"]) / one["units"]
+                                   for one in ones)
+        return {counter: round(value, 2) for counter, value in told.items()}
+
+    def workload(self, workload):
+        """One line of the table."""
+        costs = {variant: self.costs(workload, variant, parallel=PARALLEL.get(workload))
+                 for variant in ("absent", "unused", "protected")}
+        absent = median(costs["absent"])
+        return {
+            "unit": UNITS[workload], "rounds": len(costs["absent"]),
+            "instructions": {variant: round(median(values)) for variant, values in costs.items()},
+            "unused_over_absent": round(median(costs["unused"]) / absent, 4),
+            "protected_over_absent": round(median(costs["protected"]) / absent, 4),
+            # How far the rounds lie apart: of all, in per cent.
+            "spread_percent": {variant: round(100 * (max(values) - min(values)) / median(values), 2)
+                               for variant, values in costs.items()},
+            "goal": GOALS[workload], "goal_unused": GOAL_UNUSED}
+
+    def latency(self, workload):
+        """Of a connection alone and of 16: milliseconds of the guest."""
+        told = {}
+        for parallel in (1, 16):
+            for wait in ("request", "connect") if workload == "connects" else ("request",):
+                for level in ("p50", "p99"):
+                    for variant in ("absent", "protected"):
+                        value = median(one[f"{wait}_{level}_ns"] for one in self.select(
+                            workload, variant, parallel=parallel))
+                        told.setdefault(f"{wait}_{parallel}_{level}", {})[variant] = \
+                            round(value / 1000, 1)
+        return told
+
+    def split(self, workload):
+        """Who pays, in instructions per unit."""
+        told = {}
+        for variant in ("absent", "protected"):
+            ones = self.select(workload, variant, "split")
+            share = told[variant] = {}
+            for owner in OWNERS:
+                share[owner] = round(median(
+                    sum(value for name, value in one.items() if name.startswith(f"cpu_{owner}_"))
+                    / one["units"] / NS_PER_INSTRUCTION for one in ones))
+            whole = median((one["elapsed_ns"] - one["idle_ns"]) / one["units"]
+                           / NS_PER_INSTRUCTION for one in ones)
+            share["rest"] = round(whole - sum(share.values()))
+        told["node_a_protected_over_absent"] = round(
+            told["protected"]["a"] / told["absent"]["a"], 3)
+        return told
+
+    def beside(self):
+        """Costs beside so many idle connections."""
+        told = {}
+        for held in sorted({one["held"] for one in self.all if one["pass"] == "connections"}):
+            told[str(held)] = {workload: round(median(self.costs(
+                workload, "protected", which="connections", held=held)))
+                for workload in ("requests", "connects")}
+            told[str(held)]["per_idle_second"] = round(
+                self.background("protected", "connections", held) * 1e9 / NS_PER_INSTRUCTION)
+        return told
+
+    def summary(self):
+        """All of it, for bench.json."""
+        return {
+            "workloads": {workload: self.workload(workload) for workload in UNITS},
+            "channel": {workload: self.channel(workload) for workload in UNITS},
+            "per_idle_second": {variant: round(self.background(variant) * 1e9
+                                               / NS_PER_INSTRUCTION)
+                                for variant in ("absent", "unused", "protected")},
+            "latency_us": {workload: self.latency(workload)
+                           for workload in ("requests", "connects")},
+            "split": {workload: self.split(workload) for workload in UNITS
+                      if self.select(workload, "absent", "split")},
+            "beside_idle_connections": self.beside()}

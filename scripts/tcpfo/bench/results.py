@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Documentation/bench/bench.json: each part of the benchmark has a key of its own in it."""
+
+import json
+import os
+
+FOLDER = "/src/Documentation/bench"
+PATH = os.path.join(FOLDER, "bench.json")
+
+
+def load():
+    """All that is in it; nothing before the first part was measured."""
+    try:
+        with open(PATH, encoding="ascii") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return {}
+
+
+def store(part, figures):
+    """Replaces one part."""
+    everything = load()
+    everything[part] = figures
+    os.makedirs(FOLDER, exist_ok=True)
+    with open(PATH + ".new", "w", encoding="ascii") as file:
+        json.dump(everything, file, indent=1, sort_keys=True)
+        file.write("\n")
+    os.replace(PATH + ".new", PATH)
