@@ -38,7 +38,7 @@ build/wirecheck: $(wildcard selftests/wirecheck/*.rs)
 	@$(SANDBOX) rustc -O --edition 2021 -o /src/$@ /src/selftests/wirecheck/main.rs
 
 # Programs of the benchmark, which run in guests.
-build/bench/load: $(addprefix selftests/bench/,load.c meter.c meter.h)
+build/bench/%: $(addprefix selftests/bench/,%.c meter.c meter.h)
 	@mkdir -p build/bench
 	@$(SANDBOX) gcc -O2 -Wall -Wextra -o /src/$@ $(addprefix /src/,$(filter %.c,$^))
 
@@ -52,7 +52,7 @@ demo: module build/wirecheck
 	@scripts/demo
 
 # SHORT=1 for a shorter one, PROFILE=download for where its instructions go.
-bench: module build/bench/load
+bench: module build/bench/load build/bench/repair
 	@scripts/bench
 
 test: module test-module build/wirecheck

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck disable=SC2154 # variables of the files sourced
+# shellcheck source-path=SCRIPTDIR/..
+# shellcheck disable=SC2154,SC2034 # variables of the files sourced, and for them
 #
 # cost.sh ROUNDS CONNECTIONS: what workloads cost with the module absent, loaded but not for their
 # port (port 81), and protecting them (port 80); who pays; and what they cost beside 1, 1000 and
@@ -17,6 +18,8 @@
 rounds=${1:?usage: cost.sh ROUNDS CONNECTIONS}
 connections=${2:?usage: cost.sh ROUNDS CONNECTIONS}
 nginx_connections=$((connections + 10000))
+# Connections that are handed over.
+moved=1000
 
 main_pass() {
 	local round workload way
@@ -34,11 +37,12 @@ holder_is_ready() {
 	grep -q '^ready$' "$work/holder.log"
 }
 
-# hold NUMBER: so many idle connections; release: each gets one more answer, and ends.
+# hold NUMBER [EACH]: so many idle connections, of which one of each EACH has begun to ask; release: all
+# get one more answer, and end. What repair_pass() tells its program is not for this one.
 hold() {
 	mkfifo "$work/holder"
-	nsenter --net=/run/netns/client "$load" "$service_address" "$port" hold "$www/small" "$1" \
-		<"$work/holder" >"$work/holder.log" 2>&1 &
+	nsenter --net=/run/netns/client "$load" "$service_address" "$port" hold "$www/small" "$1" "${2:-0}" \
+		<"$work/holder" >"$work/holder.log" 2>&1 8>&- &
 	holder=$!
 	exec 7>"$work/holder"
 	need 600 holder_is_ready
@@ -56,12 +60,9 @@ release() {
 }
 
 connections_pass() {
-	local number last
+	local number node
 	pass=connections
 	use protected
-	for last in {11..19}; do
-		ip -n client addr add "${client_address%.*}.$last/$prefix" dev eth0
-	done
 	for node in a b; do
 		put "$node" limits/max_connections $((2 * connections))
 	done
@@ -75,9 +76,60 @@ connections_pass() {
 	done
 }
 
+# moves: a thousand connections, of which a tenth waits for the rest of a request.
+handover_pass() {
+	pass=handover
+	use protected
+	hold "$moved" 10
+	need 60 at_least b services/web/connections "$moved"
+	need 60 at_least a stats/rests $((moved * 9 / 10))
+	measure handover "$(sysfs a services/web/handover)" "$(sysfs b services/web/takeover/restored)" \
+		"$moved"
+	release
+	use absent
+	ip -n client neigh flush all
+}
+
+# repair_pass: the same without the module, see repair.c.
+repair_pass() {
+	pass=handover
+	use absent
+	port=82
+	nsenter --net=/run/netns/b "$repair" take "${channel_address[b]}" 7800 "$www/small" "$moved" \
+		>"$work/take.log" 2>&1 &
+	taker=$!
+	mkfifo "$work/giver"
+	nsenter --net=/run/netns/a "$repair" give "$service_address" "$port" "$www/small" "$moved" \
+		"${channel_address[b]}" 7800 <"$work/giver" >"$work/give.log" 2>&1 &
+	giver=$!
+	exec 8>"$work/giver"
+	need 10 giver_listens
+	hold "$moved" 10
+	exec 8>&-
+	wait "$giver" || repair_failed give
+	tell_figure "$work/give.log"
+	ip -n a addr del "$service_address/$host_prefix" dev eth0
+	service_address_up b
+	ip -n client neigh flush all
+	release
+	wait "$taker" || repair_failed take
+	ip -n b addr del "$service_address/$host_prefix" dev eth0
+	service_address_up a
+	ip -n client neigh flush all
+}
+
+giver_listens() {
+	on a ss -Htln "sport = :$port" | grep -q .
+}
+
+repair_failed() {
+	tap_result "not ok" "repair $1: $(tail -n 1 "$work/$1.log")"
+	exit 1
+}
+
 split_pass() {
 	local round workload way
-	pass=split
+	pass="split"
 	use absent
 	split_up
 	for ((round = 1; round <= (rounds + 2) / 3; round++)); do
@@ -91,7 +143,7 @@ split_pass() {
 }
 
 bench_up
-for what in ${passes:-main split connections}; do
+for what in ${passes:-main handover repair connections split}; do
 	"${what}_pass"
 done
 finish

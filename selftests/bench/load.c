@@ -4,12 +4,14 @@
  *                                     upload   FILE TIMES
  *                                     requests FILE COUNT CONNECTIONS
  *                                     connects FILE COUNT CONNECTIONS
- *                                     hold     FILE COUNT
+ *                                     hold     FILE COUNT EACH
+ *                                     handover FILE-OF-SYSFS FILE-OF-SYSFS COUNT
  *                                     idle     MILLISECONDS
  *
- * An HTTP client that costs little, so that what it measures is the others' cost: it looks at the bytes
- * when the clock has stopped, or at small ones only. FILE is what the server has as well, as /NAME; an
- * upload goes to /store/NAME. Ends with 1 when a connection breaks or an answer is wrong.
+ * An HTTP client that costs little, so that what it measures is the others' cost: it looks at
+ * the bytes when the clock has stopped, or at small ones only. FILE is what the server has as
+ * well, as /NAME; an upload goes to /store/NAME. Ends with 1 when a connection breaks or an answer
+ * is wrong.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -35,6 +37,10 @@
 /* As they grow by chance, otherwise. The kernel doubles these. */
 #define SEND_BUFFER (100 << 10)
 #define RECEIVE_BUFFER (500 << 10)
+/* An answer that does not come for so many seconds has failed. */
+#define PATIENCE 60
+/* Of a request that is only begun, in bytes. */
+#define FIRST_PART 20
 /* Connections of one address of this host, whose addresses follow each other. */
 #define PORTS 25000
 
@@ -72,12 +78,15 @@ static void set_option(int fd, int level, int name, int value)
 static int open_socket(int flags, const struct sockaddr *from)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
+	struct timeval patience = { .tv_sec = PATIENCE };
 
 	if (fd < 0)
 		fail("socket: %s", strerror(errno));
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	set_option(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
 	set_option(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER);
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)))
+		fail("setsockopt: %s", strerror(errno));
 	if (from) {
 		set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
 		if (bind(fd, from, sizeof(*from)))
@@ -100,7 +109,7 @@ static void send_all(int fd, const char *bytes, size_t size)
 	}
 }
 
-/* receive - until an end of a header and `body` bytes have come; returns where the body begins. */
+/* receive_answer - until a header and `body` bytes have come; returns where the body begins. */
 static char *receive_answer(int fd, char *buffer, size_t body)
 {
 	size_t have = 0;
@@ -179,7 +188,7 @@ struct connection {
 	int fd;
 	int connecting;
 	size_t have;
-	uint64_t began;
+	__u64 began;
 	char buffer[2 * HEADER_MAX];
 };
 
@@ -342,14 +351,16 @@ static void many(const char *workload, int reconnect, long count, int parallel)
 }
 
 /*
- * hold - opens connections, each of which has had one answer, says "ready", and keeps them until the
- * standard input ends; then each has another one. For the first PORTS of them the host's address ends
- * in 11, for the next ones in 12, and so on.
+ * hold - opens connections, each of which has had one answer, says "ready", and keeps them until
+ * the standard input ends; then each has another one. For the first PORTS of them the host's
+ * address ends in 11, for the next ones in 12, and so on. Of each `each` connections one has sent
+ * the first part of its next request already.
  */
-static void hold(int count)
+static void hold(int count, int each)
 {
+	__u32 network = ntohl(server.sin_addr.s_addr) & ~0xff;
 	struct sockaddr_in from = { .sin_family = AF_INET };
-	int *fds = calloc(count, sizeof(*fds)), i, round;
+	int *fds = calloc(count, sizeof(*fds)), i, round, begun;
 	char request[512], buffer[2 * HEADER_MAX], *body;
 
 	if (!fds || content.size > HEADER_MAX)
@@ -358,14 +369,16 @@ static void hold(int count)
 	for (round = 0; round < 2; round++) {
 		for (i = 0; i < count; i++) {
 			if (!round) {
-				from.sin_addr.s_addr = htonl((ntohl(server.sin_addr.s_addr) & ~0xff) +
-							     11 + i / PORTS);
+				from.sin_addr.s_addr = htonl(network + 11 + i / PORTS);
 				fds[i] = open_socket(0, (struct sockaddr *)&from);
 			}
-			send_all(fds[i], request, strlen(request));
+			begun = round && each && i % each == 0 ? FIRST_PART : 0;
+			send_all(fds[i], request + begun, strlen(request) - begun);
 			body = receive_answer(fds[i], buffer, content.size);
 			if (memcmp(body, content.bytes, content.size))
 				fail("connection %d: wrong bytes", i);
+			if (!round && each && i % each == 0)
+				send_all(fds[i], request, FIRST_PART);
 		}
 		if (!round)
 			puts("ready");
@@ -373,6 +386,20 @@ static void hold(int count)
 		while (!round && read(0, buffer, 1) > 0)
 			;
 	}
+}
+
+/* handover - from the order, given by a file, until another one says that all have moved. */
+static void handover(const char *order, const char *moved, int count)
+{
+	int fd = open(order, O_WRONLY);
+
+	meter_begin();
+	if (fd < 0 || write(fd, "1\n", 2) != 2)
+		fail("%s: %s", order, strerror(errno));
+	while (first_number(moved) < (__u64)count)
+		usleep(20000);
+	meter_end();
+	meter_tell("handover", count);
 }
 
 static void idle(int milliseconds)
@@ -405,6 +432,10 @@ int main(int argc, char **argv)
 		idle(atoi(words[3]));
 		return 0;
 	}
+	if (!strcmp(words[2], "handover") && argc == 6) {
+		handover(words[3], words[4], atoi(words[5]));
+		return 0;
+	}
 	content_open(words[3]);
 	if (!strcmp(words[2], "download") && argc == 5)
 		download(atoi(words[4]));
@@ -414,8 +445,8 @@ int main(int argc, char **argv)
 		many(words[2], 0, atol(words[4]), atoi(words[5]));
 	else if (!strcmp(words[2], "connects") && argc == 6)
 		many(words[2], 1, atol(words[4]), atoi(words[5]));
-	else if (!strcmp(words[2], "hold") && argc == 5)
-		hold(atoi(words[4]));
+	else if (!strcmp(words[2], "hold") && argc == 6)
+		hold(atoi(words[4]), atoi(words[5]));
 	else
 		fail("see the beginning of load.c");
 	return 0;

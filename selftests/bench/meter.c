@@ -10,23 +10,23 @@
 #include "meter.h"
 
 #define FILES 64
-#define WAITS (1 << 20)
+#define WAITS 1000000
 
 struct file {
 	char *name;
 	const char *path;
-	uint64_t begin;
-	uint64_t end;
+	__u64 begin;
+	__u64 end;
 };
 
 static struct file files[FILES];
 static size_t file_count;
-static uint64_t *waits[2];
+static __u64 *waits[2];
 static size_t wait_count[2];
-static uint64_t begin_ns, end_ns, begin_idle, end_idle, begin_own, end_own;
-static uint64_t begin_run, end_run;
+static __u64 begin_ns, end_ns, begin_idle, end_idle, begin_own, end_own;
+static __u64 begin_run, end_run;
 
-void fail(const char *format, ...)
+noreturn void fail(const char *format, ...)
 {
 	va_list arguments;
 
@@ -38,7 +38,7 @@ void fail(const char *format, ...)
 	exit(1);
 }
 
-static uint64_t clock_ns(clockid_t clock)
+static __u64 clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
@@ -46,7 +46,7 @@ static uint64_t clock_ns(clockid_t clock)
 	return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
-uint64_t now_ns(void)
+__u64 now_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);
 }
@@ -62,7 +62,7 @@ void meter_file(char *name_and_path)
 	files[file_count++].path = path;
 }
 
-static uint64_t first_number(const char *path)
+__u64 first_number(const char *path)
 {
 	unsigned long long number;
 	FILE *file = fopen(path, "r");
@@ -74,7 +74,7 @@ static uint64_t first_number(const char *path)
 }
 
 /* Of one processor, in nanoseconds. It is exact to some milliseconds. */
-static uint64_t idle_ns(void)
+static __u64 idle_ns(void)
 {
 	unsigned long long idle, iowait;
 	FILE *file = fopen("/proc/stat", "r");
@@ -85,8 +85,8 @@ static uint64_t idle_ns(void)
 	return (idle + iowait) * (1000000000ull / sysconf(_SC_CLK_TCK));
 }
 
-/* All that threads have run, to the nanosecond; not what interrupts do while the processor idles. */
-static uint64_t run_ns(void)
+/* All that threads have run, to the nanosecond; not what interrupts do while nothing runs. */
+static __u64 run_ns(void)
 {
 	unsigned long long run;
 	char line[4096];
@@ -131,7 +131,7 @@ void meter_end(void)
 		files[i].end = first_number(files[i].path);
 }
 
-void meter_latency(enum wait kind, uint64_t ns)
+void meter_latency(enum wait kind, __u64 ns)
 {
 	if (waits[kind] && wait_count[kind] < WAITS)
 		waits[kind][wait_count[kind]++] = ns;
@@ -139,7 +139,7 @@ void meter_latency(enum wait kind, uint64_t ns)
 
 static int compare(const void *a, const void *b)
 {
-	const uint64_t *x = a, *y = b;
+	const __u64 *x = a, *y = b;
 
 	return (*x > *y) - (*x < *y);
 }
@@ -151,25 +151,21 @@ static void tell_waits(const char *name, enum wait kind)
 	if (!count)
 		return;
 	qsort(waits[kind], count, sizeof(*waits[kind]), compare);
-	printf(", \"%s_p50_ns\": %llu, \"%s_p99_ns\": %llu", name,
-	       (unsigned long long)waits[kind][count / 2], name,
-	       (unsigned long long)waits[kind][count - 1 - count / 100]);
+	printf(", \"%s_p50_ns\": %llu, \"%s_p99_ns\": %llu", name, waits[kind][count / 2], name,
+	       waits[kind][count - 1 - count / 100]);
 }
 
 void meter_tell(const char *workload, double units)
 {
 	size_t i;
 
-	printf("figure {\"workload\": \"%s\", \"units\": %.6g, \"elapsed_ns\": %llu, \"idle_ns\": %llu, "
-	       "\"run_ns\": %llu, \"cpu_client_load\": %llu", workload, units,
-	       (unsigned long long)(end_ns - begin_ns),
-	       (unsigned long long)(end_idle - begin_idle),
-	       (unsigned long long)(end_run - begin_run),
-	       (unsigned long long)(end_own - begin_own));
+	printf("figure {\"workload\": \"%s\", \"units\": %.6g, ", workload, units);
+	printf("\"elapsed_ns\": %llu, \"idle_ns\": %llu, \"run_ns\": %llu, ", end_ns - begin_ns,
+	       end_idle - begin_idle, end_run - begin_run);
+	printf("\"cpu_client_load\": %llu", end_own - begin_own);
 	tell_waits("request", REQUEST);
 	tell_waits("connect", CONNECT);
 	for (i = 0; i < file_count; i++)
-		printf(", \"%s\": %llu", files[i].name,
-		       (unsigned long long)(files[i].end - files[i].begin));
+		printf(", \"%s\": %llu", files[i].name, files[i].end - files[i].begin);
 	puts("}");
 }

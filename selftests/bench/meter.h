@@ -6,13 +6,15 @@
 #ifndef METER_H
 #define METER_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include <linux/types.h>
+#include <stdnoreturn.h>
 
 /* Says why and ends the program: a workload that fails has no figures. */
-void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+noreturn void fail(const char *format, ...);
 
-uint64_t now_ns(void);
+__u64 now_ns(void);
+/* first_number - that a file begins with. */
+__u64 first_number(const char *path);
 
 /* meter_file - NAME=PATH: the first number in that file is read at the beginning and at the end. */
 void meter_file(char *name_and_path);
@@ -21,7 +23,7 @@ void meter_end(void);
 
 /* meter_latency - one more wait, in nanoseconds, of requests or of connects. */
 enum wait { REQUEST, CONNECT };
-void meter_latency(enum wait kind, uint64_t ns);
+void meter_latency(enum wait kind, __u64 ns);
 
 /* meter_tell - prints all that, and how many units of work it was, as one line of JSON. */
 void meter_tell(const char *workload, double units);

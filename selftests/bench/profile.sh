@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck disable=SC2154 # variables of the files sourced
+# shellcheck source-path=SCRIPTDIR/..
+# shellcheck disable=SC2154,SC2034 # variables of the files sourced, and for them
 #
 # profile.sh WORKLOAD [VARIANT]: where the instructions of a workload go: perf looks every 25,000
 # instructions. Runs in a guest whose clock counts them. Leaves in the artefact folder, named after

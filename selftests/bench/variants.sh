@@ -11,6 +11,7 @@ nginx_options="sendfile on; tcp_nopush on; keepalive_requests 1000000000;"
 # Buffers that do not grow: how far they have come is a matter of chance.
 nginx_listen_options=(sndbuf=100k rcvbuf=500k)
 load=$top/build/bench/load
+repair=$top/build/bench/repair
 # What is put in front of the client, such as perf.
 load_runner=()
 # What is being measured, and how many connections idle meanwhile.
@@ -29,6 +30,10 @@ bench_up() {
 		on "$node" sysctl -qw net.ipv4.tcp_no_metrics_save=1 net.ipv4.ip_local_port_range="10000 60000"
 	done
 	large_file "$www/large"
+	# For programs that hold more connections than one address has ports, see load.c.
+	for node in {11..19}; do
+		ip -n client addr add "${client_address%.*}.$node/$prefix" dev eth0
+	done
 	head -c 300 /dev/urandom | base64 -w 0 | head -c 300 >"$www/small"
 	service_address_up a
 	for node in a b; do
@@ -94,8 +99,13 @@ measure() {
 		tap_note "$(cat "$work/failure")"
 		exit 1
 	}
-	sed "s/^figure {/&\"pass\": \"$pass\", \"variant\": \"$variant\", \"held\": $held, \"parallel\": ${4:-1}, /" "$work/figure"
+	tell_figure "$work/figure" "$@"
 	[ "$1" != upload ] || is_stored "$2"
+}
+
+# tell_figure FILE [WORKLOAD ARGUMENT...]: with what it was measured with.
+tell_figure() {
+	sed -n "s/^figure {/&\"pass\": \"$pass\", \"variant\": \"$variant\", \"held\": $held, \"parallel\": ${5:-1}, /p" "$1"
 }
 extra_counters=()
 

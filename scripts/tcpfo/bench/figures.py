@@ -15,6 +15,8 @@ PARALLEL = {"requests": 16, "connects": 16}
 # The goals: protected over absent.
 GOALS = {"download": 1.01, "upload": 1.30, "requests": 1.08, "connects": 1.15}
 GOAL_UNUSED = 1.002
+# A handover is to be so many times cheaper than the same in user space.
+GOAL_MOVES = 10
 CHANNEL = ("channel_tx_bytes", "channel_rx_bytes", "channel_tx_packets", "channel_rx_packets")
 OWNERS = ("client", "switch", "a", "b", "director")
 
@@ -105,6 +107,17 @@ class Figures:
             told["protected"]["a"] / told["absent"]["a"], 3)
         return told
 
+    def moves(self):
+        """Instructions per connection that changes its node, by the module and in user space."""
+        told = {}
+        for workload in ("handover", "repair"):
+            told[workload] = round(median(
+                one["run_ns"] / one["units"] / NS_PER_INSTRUCTION
+                for one in self.all if one["workload"] == workload))
+        told["repair_over_handover"] = round(told["repair"] / told["handover"], 2)
+        told["goal"] = GOAL_MOVES
+        return told
+
     def beside(self):
         """Costs beside so many idle connections."""
         told = {}
@@ -128,4 +141,5 @@ class Figures:
                            for workload in ("requests", "connects")},
             "split": {workload: self.split(workload) for workload in UNITS
                       if self.select(workload, "absent", "split")},
+            "moves": self.moves(),
             "beside_idle_connections": self.beside()}

@@ -58,6 +58,11 @@ def tell_rest(summary):
           [[f"{int(held):,}", one["requests"], one["connects"], one["per_idle_second"]]
            for held, one in sorted(summary["beside_idle_connections"].items(),
                                    key=lambda item: int(item[0]))])
+    moves = summary["moves"]
+    table("A connection changes its node: instructions of the whole machine for each",
+          ["handover", "TCP_REPAIR in user space", "times as much", "goal"],
+          [[f"{moves['handover']:,}", moves["repair"], moves["repair_over_handover"],
+            moves["goal"]]])
     table("Per idle second: instructions of all threads", ["absent", "unused", "protected"],
           [[f"{value:,}" for value in summary["per_idle_second"].values()]])
 
