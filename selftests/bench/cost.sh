@@ -105,12 +105,12 @@ repair_pass() {
 	exec 8>"$work/giver"
 	need 10 giver_listens
 	hold "$moved" 10
-	exec 8>&-
-	wait "$giver" || repair_failed give
-	tell_figure "$work/give.log"
 	ip -n a addr del "$service_address/$host_prefix" dev eth0
 	service_address_up b
 	ip -n client neigh flush all
+	exec 8>&-
+	wait "$giver" || repair_failed give
+	tell_figure "$work/give.log"
 	release
 	wait "$taker" || repair_failed take
 	ip -n b addr del "$service_address/$host_prefix" dev eth0

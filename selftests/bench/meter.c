@@ -113,6 +113,8 @@ void meter_begin(void)
 	}
 	for (i = 0; i < file_count; i++)
 		files[i].begin = first_number(files[i].path);
+	/* What this thread has run so far is counted when it sleeps. */
+	usleep(1000);
 	begin_idle = idle_ns();
 	begin_run = run_ns();
 	begin_own = clock_ns(CLOCK_PROCESS_CPUTIME_ID);

@@ -6,9 +6,9 @@
  * What a program in user space needs to move its connections to another host by TCP_REPAIR: the
  * one to compare the module's handover with. `give` serves COUNT connections, each of which has one
  * answer; when the standard input ends it reads everything of them out of the kernel and sends it
- * to `take`, which makes sockets of it and serves on. Nothing is moved but connections: no address,
- * and no state of a server. `give` measures, from the first one to the word that the last one is
- * there.
+ * to `take`, which makes sockets of it and serves on. Nothing is moved but connections: the
+ * address has to be there already, and a server's state is not looked at. `give` measures, from the
+ * first one to the word that the last one is there.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -167,8 +167,6 @@ static int restore(const struct image *image, const char *bytes)
 	int fd = socket(AF_INET, SOCK_STREAM, 0), i;
 
 	set_int(fd, IPPROTO_TCP, TCP_REPAIR, 1);
-	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	set_int(fd, IPPROTO_IP, IP_FREEBIND, 1);
 	for (i = 0; i < 2; i++) {
 		set_int(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, queues[i]);
 		set_int(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, image->seq[i]);
