@@ -20,8 +20,8 @@ PROOF = b"Unable to mount root fs"
 TCG = ["-accel", "tcg,thread=multi", "-cpu", "Nehalem,+aes,+sha-ni,+rdrand"]
 KVM = ["-accel", "kvm", "-cpu", "host"]
 # The guest's clock counts instructions, 2 ns each, and skips what it idles: what a guest measures
-# does not depend on the host. Copying goes by eight bytes an instruction there, as this processor has
-# no fast "rep movsb", of which each byte would count.
+# does not depend on the host. Copying goes by eight bytes an instruction there, as this processor
+# has no fast "rep movsb", of which each byte would count.
 COUNTING = ["-accel", "tcg,thread=single", "-icount", "shift=1,sleep=off", *TCG[2:]]
 
 

@@ -76,7 +76,7 @@ class Guest:
 
     `nics` are (MAC, options of QEMU's -netdev without the id) pairs, `disks` read-only raw images
     that become /dev/vdb, ...; `shell`, a terminal's type and a file of commands, is an interactive
-    shell on this terminal instead of the agent.
+    shell on this terminal instead of the agent; `counting`: its clock counts instructions.
     """
 
     def __init__(self, name, memory=768, cpus=1, nics=(), disks=(), out="/out", shell=None,

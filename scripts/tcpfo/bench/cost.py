@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """What protection costs, by counted instructions: `python3 -m tcpfo.bench.cost`.
 
-One guest with one processor, whose clock counts instructions; client, switch and both nodes are net
-namespaces of it. SHORT= has fewer rounds and connections, CONNECTIONS= says how many idle ones there
-are at most. Prints tables, keeps all measurements in the artefact folder and the summary under `cost`
-in Documentation/bench/bench.json, and draws cost.png beside it. Fails only when a workload does.
+One guest with one processor, whose clock counts instructions; client, switch and both nodes are
+net namespaces of it. SHORT= has fewer rounds and connections, CONNECTIONS= says how many idle ones
+there are at most. Prints tables, keeps all measurements in the artefact folder and the summary
+under `cost` in Documentation/bench/bench.json, and draws cost.png beside it. Fails only when a
+workload does.
 """
 
 import json

@@ -2,8 +2,8 @@
 """What the measurements of selftests/bench/cost.sh mean: instructions per unit of work.
 
 A measurement is a dictionary, as the guest prints it. The guest's nanoseconds are instructions: two
-each. What goes on without any work (heartbeats, ticks) is measured by an idle minute and taken off, as
-it costs per second, and a second of this guest is a small part of a real one's instructions.
+each. What goes on without any work (heartbeats, ticks) is measured by an idle minute and taken off,
+as it costs per second, and a second of this guest is a small part of a real one's instructions.
 """
 
 import statistics

@@ -20,8 +20,8 @@ def tell_workloads(summary):
         rows.append([f"{name}, per {one['unit']}", *one["instructions"].values(),
                      f"{one['unused_over_absent']:.4f}", f"{one['protected_over_absent']:.4f}",
                      f"{one['goal']:.2f}", max(one["spread_percent"].values())])
-    table("Instructions of the whole machine: client, switch, node a and node b. Module absent, loaded "
-          "but\nnot for this port, protecting. Goal of unused / absent: 1.002",
+    table("Instructions of the whole machine: client, switch, node a and node b. Module absent, "
+          "loaded but\nnot for this port, protecting. Goal of unused / absent: 1.002",
           ["workload", "absent", "unused", "protected", "unused/", "protected/", "goal", "+- %"],
           rows)
 
@@ -34,8 +34,8 @@ def tell_split(summary):
             rows.append([f"{name}, {variant}", *one[variant].values(),
                          f"{one['node_a_protected_over_absent']:.3f}"
                          if variant == "protected" else ""])
-    table("Who pays, instructions per unit. Measured apart, with threads for what devices receive and "
-          "without\nsegmentation by them (node a is the serving node)",
+    table("Who pays, instructions per unit. Measured apart, with threads for what devices receive "
+          "and without\nsegmentation by them (node a is the serving node)",
           ["workload", "client", "switch", "node a", "node b", "directors", "rest", "a: ratio"],
           rows)
 
