@@ -19,7 +19,7 @@
 . "$here/peers.sh"
 
 size=$((4 << 20))
-rate=700k
+rate=400k
 lwip_size=$((1 << 20))
 # Each kind once.
 lwip_connections=7
@@ -80,9 +80,9 @@ bsd_transfers_start() {
 	local transfer=(curl --silent --show-error --fail --max-time "$max_time" --limit-rate "$rate")
 	url=http://127.0.0.1:$slirp_port
 	peer_start upload "${transfer[@]}" --upload-file "$www/file" "$url/store/file"
-	peer_start download "${transfer[@]}" --output "$work/file" "$url/file"
-	need 60 has_bytes "$work/file" $((size / 3))
 	need 60 stored a $((size / 20))
+	peer_start download "${transfer[@]}" --output "$work/file" "$url/file"
+	need 60 has_bytes "$work/file" $((size / 6))
 }
 
 bsd_transfers_end_well() {
