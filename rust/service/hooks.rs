@@ -37,6 +37,7 @@ use crate::{
             Key, //
         },
         packet::{
+            ip_header_of_usual_length,
             Ip,
             MAX_PARSED,
             USUALLY_PARSED, //
@@ -233,6 +234,25 @@ impl Service {
                 port: port.into(),
             },
         })
+    }
+
+    /// Returns whether the `side` of `packet` is surely not this service, by a short look at where its port
+    /// usually stands: what is of other ports is the most of what there is on many hosts.
+    fn is_elsewhere(&self, packet: &Packet<'_>, side: Side) -> bool {
+        let data = packet.data();
+        // What is not TCP, or a fragment, may have anything there, and is not this service either.
+        let ports = match ip_header_of_usual_length(data) {
+            Some(len) => data.get(len..).and_then(|rest| rest.first_chunk()),
+            None => None,
+        };
+        let Some([s0, s1, d0, d1]) = ports else {
+            return false;
+        };
+        let port = match side {
+            Side::Source => [*s0, *s1],
+            Side::Dest => [*d0, *d1],
+        };
+        u16::from_be_bytes(port) != self.endpoint.port.get()
     }
 
     /// Reads the headers of `packet` if its `side` is this service.
@@ -442,6 +462,14 @@ impl Hook for Service {
 
     fn hook(this: ArcBorrow<'_, Self>, point: Point, packet: Packet<'_>) -> Verdict {
         let mut packet = packet;
+        let side = match point {
+            Point::Ipv4In | Point::Ipv6In => Some(Side::Dest),
+            Point::Ipv4Out | Point::Ipv6Out => Some(Side::Source),
+            _ => None,
+        };
+        if side.is_some_and(|side| this.is_elsewhere(&packet, side)) {
+            return packet.accept();
+        }
         let is_neighbour = match point {
             Point::ArpIn | Point::ArpOut => Message::parse_arp(&packet),
             Point::Ipv6In | Point::Ipv6Out => Message::parse_nd(&mut packet),

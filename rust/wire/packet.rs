@@ -23,6 +23,16 @@ const MAX_EXTENSIONS: usize = 8;
 /// options (RFC 8200, section 4). A fragment is not followed.
 const EXTENSIONS: [u8; 3] = [0, 43, 60];
 
+/// Returns the length of the IP header at the front of `bytes` if it has no options, and if no extension
+/// header stands between it and TCP.
+pub(crate) fn ip_header_of_usual_length(bytes: &[u8]) -> Option<usize> {
+    match (*bytes.first()?, bytes.get(6)) {
+        (0x45, _) => Some(V4),
+        (0x60..=0x6f, Some(&TCP)) => Some(V6),
+        _ => None,
+    }
+}
+
 /// What an IP header says of a TCP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ip {
