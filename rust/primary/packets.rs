@@ -105,7 +105,10 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     }
     let opened = open_record(&key, &request);
     let tracked = Tracked::new(service, tracker_of(&request), &opened);
-    let Ok(flow) = service.add(&key, FlowState::Tracked(tracked)) else {
+    let added = KBox::new(tracked, GFP_ATOMIC)
+        .map_err(Error::from)
+        .and_then(|tracked| service.add(&key, FlowState::Tracked(tracked)));
+    let Ok(flow) = added else {
         service.count_unnoted();
         return segment.packet.accept();
     };

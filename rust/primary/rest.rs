@@ -61,8 +61,8 @@ pub(crate) fn note_rest(service: &Service, flow: &FlowRef) {
         let FlowState::Tracked(tracked) = &mut *state else {
             return;
         };
-        let tracker = &mut tracked.tracker;
         let current = tracked.session == service.node.channel.session();
+        let tracker = &mut tracked.tracker;
         if !current || tracker.service_seq() != Seq::new(quiet.snd_nxt) || !tracker.settles() {
             return;
         }

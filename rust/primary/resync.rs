@@ -222,6 +222,9 @@ fn become_tracked(service: &Service, flow: &FlowRef, state: &mut FlowState) -> b
     let FlowState::Unprotected(unprotected) = state else {
         return false;
     };
+    let Ok(room) = KBox::<Tracked>::new_uninit(GFP_ATOMIC) else {
+        return false;
+    };
     let Some(mut whole) = unprotected.whole.take() else {
         return false;
     };
@@ -231,7 +234,7 @@ fn become_tracked(service: &Service, flow: &FlowRef, state: &mut FlowState) -> b
         return false;
     }
     let whole = KBox::into_inner(whole);
-    *state = FlowState::Tracked(Tracked {
+    let tracked = Tracked {
         tracker: whole.tracker,
         // Of another one than the present it is found to be when something passes.
         session: whole.given.map_or(0, |given| given.session),
@@ -239,7 +242,8 @@ fn become_tracked(service: &Service, flow: &FlowRef, state: &mut FlowState) -> b
         began: time::jiffies(),
         is_open: true,
         journal: Some(whole.journal),
-    });
+    };
+    *state = FlowState::Tracked(room.write(tracked));
     true
 }
 

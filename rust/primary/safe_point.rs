@@ -24,6 +24,7 @@ use crate::{
     wire::seq::Seq, //
 };
 use core::mem;
+use kernel::prelude::*;
 
 /// Looks whether a segment of the client with a payload is the first one of a request at a safe
 /// point, and begins the log anew there. To be called before the segment is logged; in softirq
@@ -53,8 +54,11 @@ fn begin_anew(service: &Service, flow: &FlowRef, fields: &RequestFields) {
         _ => return,
     };
     let opened = open_record(&flow.key, fields);
-    if service.node.channel.log.append(&opened, None).is_err() {
+    let Ok(room) = KBox::<Tracked>::new_uninit(GFP_ATOMIC) else {
         // It stays what it was.
+        return;
+    };
+    if service.node.channel.log.append(&opened, None).is_err() {
         return;
     }
     let tracker = Tracker::resumed(
@@ -64,10 +68,10 @@ fn begin_anew(service: &Service, flow: &FlowRef, fields: &RequestFields) {
         fields.window,
     )
     .with_client(fields.client_wscale, first_stamp(fields));
-    let tracked = FlowState::Tracked(Tracked {
+    let tracked = FlowState::Tracked(room.write(Tracked {
         is_open: true,
         ..Tracked::new(service, tracker, &opened)
-    });
+    }));
     let _drop_outside_lock = mem::replace(&mut *state, tracked);
     drop(state);
     if was_unprotected {

@@ -114,10 +114,10 @@ pub(crate) struct Flow {
     pub(crate) muted: Atomic<bool>,
 }
 
-/// What a connection is to this node.
+/// What a connection is to this node. What is large is elsewhere, so that each costs only what it needs.
 pub(crate) enum FlowState {
     /// It is served here and logged to the backup.
-    Tracked(Tracked),
+    Tracked(KBox<Tracked>),
     /// It is served here, and would be lost with this node.
     Unprotected(Unprotected),
     /// It is served by the peer; what is needed to carry it on is held here.
