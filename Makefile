@@ -84,6 +84,7 @@ help:
 	@echo 'make sandbox       only set the sandbox up (KVER=7.3.4 picks a kernel)'
 	@echo 'make demo          a download survives the death of its server (DEMO=upload, DEMO=many)'
 	@echo 'make bench         what protection costs (SHORT=1, PROFILE=download|upload|requests|connects)'
+	@echo '                   or BENCH=takeover|retry|memory, by the clock on the wall'
 	@echo 'make test          the tests'
 	@echo 'make test-slow     those that take long: many kinds of connections, networks and hosts'
 	@echo 'make test-tcp      those over IPv4 and IPv6, and the table of them, Documentation/tcp.rst'
