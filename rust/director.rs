@@ -104,6 +104,13 @@ impl Director {
     }
 }
 
+/// Sees to the hooks that services need for takeovers, but not while there is one: to remove them is to
+/// wait for all processors, and then one at a time is enough.
+fn see_to_early_hooks(services: &[Arc<Service>]) {
+    let is_calm = !services.iter().any(|s| s.takeover.is_going_on());
+    let _ = is_calm && services.iter().any(|s| s.see_to_early_hooks());
+}
+
 impl Run for Director {
     const NAME: &'static CStr = c"tcpfo/director";
     // Peers that are heard too late are taken for dead.
@@ -130,8 +137,8 @@ impl Run for Director {
             if now >= next_sweep {
                 for service in &services {
                     service.sweep();
-                    service.see_to_early_hooks();
                 }
+                see_to_early_hooks(&services);
                 events::look_at_limits(&this.node);
                 next_sweep = now + SWEEP_MS;
             }

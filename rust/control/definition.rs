@@ -356,7 +356,11 @@ impl Definition {
             let why = "another service has this address and port";
             refuse("role", text, why, e)
         })?;
-        let hooks = Hooks::new(&service).inspect_err(|_| self.node.remove_service(&service))?;
+        let hooks = Hooks::new(&service).inspect_err(|_| {
+            self.node.remove_service(&service);
+            // The director may have found the service in between.
+            service.remove_early_hooks();
+        })?;
         service.see_to_early_hooks();
         Ok(Running {
             hooks,

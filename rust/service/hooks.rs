@@ -281,20 +281,25 @@ impl Service {
         Some((ip, header))
     }
 
-    /// Sees to it that the early hooks are there as long as they may be of use, and no longer. May sleep.
+    /// Sees to it that the early hooks are there as long as they may be of use, and no longer. Returns
+    /// whether they were removed, which takes a while. May sleep.
     ///
     /// Without memory for them connection tracking may drop what clients say during a takeover; it is
     /// tried again the next time.
-    pub(crate) fn see_to_early_hooks(self: &Arc<Self>) {
+    pub(crate) fn see_to_early_hooks(self: &Arc<Self>) -> bool {
         let may_take_over = !self.speaks() || self.takeover.is_going_on();
         let mut early = self.early.lock();
         match &*early {
             EarlyHooks::Absent if may_take_over => {
                 *early = EarlyHooks::new(self).unwrap_or(EarlyHooks::Absent);
             }
-            EarlyHooks::Present { .. } if !may_take_over => *early = EarlyHooks::Absent,
+            EarlyHooks::Present { .. } if !may_take_over => {
+                *early = EarlyHooks::Absent;
+                return true;
+            }
             _ => {}
         }
+        false
     }
 
     /// Removes the early hooks for ever. May sleep.
