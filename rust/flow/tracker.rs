@@ -119,8 +119,8 @@ const PLACE_STEP: u64 = 256 << 20;
 /// takes one that counts microseconds to wrap (2^31 of them).
 const TIMESTAMPS_COMPARE_MS: u64 = 2_000_000;
 /// How much may go without an acknowledgement for a while, in bytes: less than two segments (RFC 5681,
-/// section 4.2) of Ethernet's size.
-const LITTLE: u64 = 2 * 1448;
+/// section 4.2) of the smallest size that is usual (RFC 9293, section 3.7.1).
+const LITTLE: u64 = 2 * 536;
 /// What is sent beyond a window: probes of one that is closed, the FIN, in bytes, with much to spare.
 const LAG_SLACK: u64 = 64 << 10;
 
@@ -196,6 +196,8 @@ pub(crate) struct Tracker {
     /// The acknowledgement of the segment that is being kept, and whether that has the FIN. Once
     /// another segment has left, the kept one is stale: its timestamp would run backwards.
     kept: Option<(u64, bool)>,
+    /// Whether the socket wanted to send an acknowledgement for its own sake, and could not.
+    owes: bool,
     /// Since when something waits, on the caller's clock. A confirmation of anything more ends it.
     waits_since: Option<u64>,
 }
@@ -232,6 +234,7 @@ impl Tracker {
             told_edge: known_edge,
             told_with: 0,
             kept: None,
+            owes: false,
             waits_since: None,
         }
     }
@@ -316,6 +319,7 @@ impl Tracker {
         self.acked = self.wanted;
         self.sent_edge = self.offered_edge;
         self.kept = None;
+        self.owes = false;
         self.waits_since = None;
     }
 
@@ -380,11 +384,15 @@ impl Tracker {
     /// so long that it is worth while to begin anew: the client has all that the service has sent,
     /// which was an answer to all that the client has sent before.
     pub(crate) fn may_begin_anew(&self, header: &Header) -> bool {
-        let long = self.logged > WORTH_INPUT || self.service_next > WORTH_OUTPUT;
         let next = header.seq.offset(self.irs, self.logged) == Some(self.logged)
             && header.ack.offset(self.iss, self.service_next) == Some(self.service_next);
-        let settled = self.confirmed.max(self.acked) >= self.logged && self.kept.is_none();
-        long && next && settled && self.service_next - self.asked > NO_ANSWER
+        let settled = self.acked == self.logged && self.kept.is_none();
+        self.is_long() && next && settled && self.service_next - self.asked > NO_ANSWER
+    }
+
+    /// Returns whether it would be worth while to begin the log anew.
+    fn is_long(&self) -> bool {
+        self.logged > WORTH_INPUT || self.service_next > WORTH_OUTPUT
     }
 
     /// Returns the client's initial sequence number: which of the connections of its name it is.
@@ -528,6 +536,7 @@ impl Tracker {
         if ack > limit && len == 0 && (keeps_fin || (says_nothing && !has_sack)) {
             return self.keep(ack, false);
         }
+        self.owes |= ack > limit && len == 0;
         let ack = ack.min(limit);
         let window = self.window_to(ack, edge);
         self.sent(ack, ack + (u64::from(window) << self.wscale));
@@ -549,6 +558,7 @@ impl Tracker {
         self.acked = self.acked.max(ack);
         self.sent_edge = self.sent_edge.max(edge);
         self.kept = None;
+        self.owes &= self.acked < self.wanted;
     }
 
     /// What was to be kept is not: it is said again, or not at all.
@@ -566,6 +576,7 @@ impl Tracker {
             return Outbound::Absorb;
         }
         self.kept = Some((ack, fin));
+        self.owes |= !fin;
         Outbound::Keep
     }
 
@@ -613,7 +624,8 @@ impl Tracker {
         }
         match self.wanted.min(self.confirmed).saturating_sub(self.acked) {
             0 => Release::Nothing,
-            1..LITTLE => Release::Little,
+            // A log that is long begins anew only where the client was told of all.
+            1..LITTLE if !self.owes && !self.is_long() => Release::Little,
             _ => Release::More,
         }
     }
@@ -976,7 +988,36 @@ mod tests {
             Outbound::Clamp { .. }
         ));
         assert!(!t.keeps());
-        assert_eq!(t.confirm(11), Some(Release::Little));
+        // That one was wanted for its own sake.
+        assert_eq!(t.confirm(11), Some(Release::More));
+    }
+
+    #[test]
+    fn a_little_that_an_answer_should_have_acknowledged_may_wait() {
+        let clamped = |t: &mut Tracker, ack, len| {
+            let verdict = t.outbound(&from_service(ack, 500), len, false, NOW);
+            assert!(matches!(verdict, Outbound::Clamp { .. }));
+        };
+        // A request, and its answer.
+        let mut t = open();
+        log(&mut t, 1, 100, 0);
+        clamped(&mut t, 101, 50);
+        assert_eq!(t.confirm(101), Some(Release::Little));
+        // As long as two segments.
+        log(&mut t, 101, 1072, 0);
+        clamped(&mut t, 1173, 50);
+        assert_eq!(t.confirm(1173), Some(Release::More));
+        // An acknowledgement that says something else, too.
+        let mut t = open();
+        log(&mut t, 1, 100, 0);
+        let bare = t.outbound(&from_service(101, 500), 0, true, NOW);
+        assert!(matches!(bare, Outbound::Clamp { .. }));
+        assert_eq!(t.confirm(101), Some(Release::More));
+        // A log that is to begin anew with the next request.
+        let mut t = open();
+        log(&mut t, 1, 100, 0);
+        clamped(&mut t, 101, WORTH_OUTPUT as usize);
+        assert_eq!(t.confirm(101), Some(Release::More));
     }
 
     #[test]
@@ -1083,7 +1124,7 @@ mod tests {
             Outbound::Clamp { ack, .. } if ack == IRS.at(5001)
         ));
         assert!(t.confirm(5001).is_some());
-        assert_eq!(t.confirm(5101), Some(Release::Little));
+        assert_eq!(t.confirm(5101), Some(Release::More));
         assert_eq!(
             t.outbound(&from_service(5101, 700), 10, false, NOW),
             Outbound::Pass

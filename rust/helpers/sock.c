@@ -167,7 +167,9 @@ void tcpfo_helper_tcp_send_ack(struct sock *sk)
 void tcpfo_helper_tcp_delay_ack(struct sock *sk)
 {
 	inet_csk_schedule_ack(sk);
-	inet_csk_reset_xmit_timer(sk, ICSK_TIME_DACK, TCP_DELACK_MIN, TCP_RTO_MAX);
+	/* One that is due earlier is not put off. */
+	if (!(inet_csk(sk)->icsk_ack.pending & ICSK_ACK_TIMER))
+		inet_csk_reset_xmit_timer(sk, ICSK_TIME_DACK, TCP_DELACK_MIN, TCP_RTO_MAX);
 }
 
 /**
@@ -221,7 +223,7 @@ void tcpfo_helper_tcp_extend_window(struct sock *sk, u32 edge)
 {
 	int most = READ_ONCE(sock_net(sk)->ipv4.sysctl_tcp_rmem[2]);
 	struct tcp_sock *tp = tcp_sk(sk);
-	int space;
+	s64 space;
 
 	if (!after(edge, tp->rcv_wup + tp->rcv_wnd))
 		return;
@@ -230,8 +232,8 @@ void tcpfo_helper_tcp_extend_window(struct sock *sk, u32 edge)
 	tcp_update_max_rcv_wnd_seq(tp);
 
 	/* What was fed to it was packed better than what the client will send. */
-	space = max_t(int, tcp_space_from_win(sk, tp->rcv_wnd), 2 * tp->rcv_wnd);
-	space = min(space + atomic_read(&sk->sk_rmem_alloc), most);
+	space = max_t(s64, tcp_space_from_win(sk, tp->rcv_wnd), 2LL * tp->rcv_wnd);
+	space = min_t(s64, space + atomic_read(&sk->sk_rmem_alloc), most);
 	if (!(sk->sk_userlocks & SOCK_RCVBUF_LOCK) && sk->sk_rcvbuf < space)
 		WRITE_ONCE(sk->sk_rcvbuf, space);
 	WRITE_ONCE(tp->window_clamp, max(tp->window_clamp, tp->rcv_wnd));

@@ -328,6 +328,10 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
         drop(replaced);
         return verdict;
     }
+    if passed.len == 0 && matches!(verdict, Outbound::Clamp { .. }) {
+        // TCP wanted to say more, and now.
+        service.node.channel.log.hurry();
+    }
     drop(state);
     obey(service, segment, verdict)
 }
