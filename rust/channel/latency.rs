@@ -50,12 +50,16 @@ impl Latency {
         })
     }
 
+    fn is_under_way(&self, now: u64) -> bool {
+        let since = self.since.load(Relaxed);
+        // CAST: Widening.
+        since != 0 && now.saturating_sub(since) < msecs_to_jiffies(GIVE_UP_MS) as u64
+    }
+
     /// A record was logged that reaches up to `end`. Callable from softirq and process context.
     pub(crate) fn logged(&self, data: &Data, end: u64) {
-        let since = self.since.load(Relaxed);
         let now = time::jiffies();
-        // CAST: Widening.
-        if since != 0 && now.saturating_sub(since) < msecs_to_jiffies(GIVE_UP_MS) as u64 {
+        if self.is_under_way(now) {
             return;
         }
         *self.record.lock() = Some((*data, end, time::now_us()));
@@ -64,7 +68,7 @@ impl Latency {
 
     /// Something was confirmed. Process context.
     pub(crate) fn confirmed(&self, confirm: &Confirm, stats: &Stats) {
-        if self.since.load(Relaxed) == 0 {
+        if !self.is_under_way(time::jiffies()) {
             return;
         }
         let mut record = self.record.lock();

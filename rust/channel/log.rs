@@ -208,22 +208,23 @@ impl Log {
         self.inner.lock().bytes
     }
 
-    /// Waits until there is something to be sent: for up to `timeout` if there is nothing, and for up to
-    /// `gather` more if nobody waits for it. Both in microseconds. For a kernel thread.
+    /// Waits until there is something to be sent, for up to `timeout`: for `gather` of it if nobody waits
+    /// for that. Both in microseconds. For a kernel thread.
     fn wait(&self, timeout: u64, gather: u64) {
+        let end = time::now_us() + timeout;
         if self.inner.lock().records == 0 {
             self.changed.wait(timeout);
         }
-        let began = time::now_us();
+        let end = end.min(time::now_us() + gather);
         loop {
             let inner = self.inner.lock();
             let waits = inner.records != 0 && !inner.haste;
             drop(inner);
-            let gathered = time::now_us() - began;
-            if !waits || gathered >= gather {
+            let left = end.saturating_sub(time::now_us());
+            if !waits || left == 0 {
                 return;
             }
-            self.changed.wait(gather - gathered);
+            self.changed.wait(left);
         }
     }
 

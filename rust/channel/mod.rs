@@ -339,10 +339,6 @@ impl Channel {
         }
     }
 
-    fn heartbeat_us(&self) -> u64 {
-        u64::from(self.heartbeat_ms.load(Relaxed)) * 1000
-    }
-
     fn gather_us(&self) -> u64 {
         self.gather_us.load(Relaxed)
     }

@@ -47,13 +47,10 @@ impl Sender {
         });
     }
 
-    /// Sends what waits, or waits for that for at most one interval of the heartbeat.
-    fn send(&self) {
+    /// Sends what waits, or waits for that for `timeout_ms` at most.
+    fn send(&self, timeout_ms: u64) {
         let channel = &self.node.channel;
-        let Some(batch) = channel
-            .log
-            .take(channel.heartbeat_us(), channel.gather_us())
-        else {
+        let Some(batch) = channel.log.take(timeout_ms * 1000, channel.gather_us()) else {
             return;
         };
         for frame in &batch.frames {
@@ -83,7 +80,7 @@ impl Run for Sender {
                 this.beat();
                 last_beat = now;
             }
-            this.send();
+            this.send(interval.saturating_sub(now.saturating_sub(last_beat)));
         }
     }
 }
