@@ -22,7 +22,7 @@ def tell_workloads(summary):
                      f"{one['goal']:.2f}", max(one["spread_percent"].values())])
     table("Instructions of the whole machine: client, switch, node a and node b. Module absent, "
           "loaded but\nnot for this port, protecting. Goal of unused / absent: 1.002",
-          ["workload", "absent", "unused", "protected", "unused/", "protected/", "goal", "+- %"],
+          ["workload", "absent", "unused", "protected", "unused/", "protected/", "goal", "range %"],
           rows)
 
 
