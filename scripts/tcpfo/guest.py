@@ -121,7 +121,7 @@ class Guest:
         if self.counting:
             # No other clock has watched this one: it is right by construction. And SELinux, which
             # apparmor=0 lets in, is not what Debian runs with.
-            words += ["tsc=reliable", "selinux=0"]
+            words += ["tsc=reliable", "lsm=landlock,yama,integrity"]
         if self.shell:
             terminal, first = self.shell
             words.append(f"tcpfo.shell={terminal}")
