@@ -104,8 +104,9 @@ check "people can read it" grep -q 'web: active, epoch 1, protected' "$work/once
 # The peer, lost and back.
 mark a
 cut_channel b
-check "the peer falls silent" hears a \
-	'event == "peer_silent" and silence_ms >= 400' \
+check "the peer falls silent" hears a 'event == "peer_silent" and silence_ms >= 400'
+# That comes first if the questions who has the address take their time.
+check "and protects no longer" hears a \
 	'event == "unprotected" and service == "web" and reason == "the peer is silent"'
 mend_channel b
 check "and is back" hears a \

@@ -136,7 +136,7 @@ fn lacks(service: &Service) -> Option<&'static str> {
         None
     } else if channel.session() == 0 {
         Some("no session with the peer")
-    } else if !channel.is_backed() {
+    } else if !channel.is_backed() || channel.has_lapsed() {
         Some("the peer is silent")
     } else {
         Some("the peer does not stand by")
