@@ -43,7 +43,7 @@ part() {
 		;;
 	slow)
 		"$top/scripts/guest" --name slow \
-			"TCPFO_TIMEOUT=400 ${SEED:+SEED=$SEED }/src/selftests/run_tests.sh slow"
+			"TCPFO_TIMEOUT=700 ${SEED:+SEED=$SEED }/src/selftests/run_tests.sh slow"
 		;;
 	commit)
 		"$top/scripts/guest" --name commit \

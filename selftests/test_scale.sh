@@ -45,7 +45,7 @@ nsenter --net=/run/netns/client python3 "$here/programs/crowd.py" --address "$se
 	--port "$service_port" --folder "$www" --idle "$idle" --downloads "$downloads" \
 	--go "$work/go" >"$work/crowd.log" 2>&1 &
 crowd=$!
-need 200 crowd_is_ready
+need 400 crowd_is_ready
 check "all connections are protected" reads a stats/connections_unprotected 0
 check "node b knows of all of them" reads b services/web/connections $((idle + downloads))
 check "it is told of all that are at rest" wait_for 30 at_least a stats/rests "$idle"
