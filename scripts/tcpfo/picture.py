@@ -11,6 +11,13 @@ MEGABYTE = 1e6
 COLOURS = {"a": "#1f77b4", "b": "#ff7f0e"}
 
 
+def save(figure, path):
+    """Writes a PNG."""
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
 def draw(path, title, curves, marks, shaded):
     """Writes a PNG.
 
@@ -37,6 +44,4 @@ def draw(path, title, curves, marks, shaded):
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
+    save(figure, path)

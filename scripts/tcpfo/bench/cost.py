@@ -15,6 +15,7 @@ import time
 
 from tcpfo.bench import results
 from tcpfo.bench.figures import Figures
+from tcpfo.bench.stage import keep
 from tcpfo.bench.tables import tell
 from tcpfo.guest import Guest
 
@@ -64,8 +65,7 @@ def main():
     rounds, connections = SHORT if os.environ.get("SHORT") else FULL
     connections = int(os.environ.get("CONNECTIONS") or connections)
     measurements, kernel = measure(rounds, connections)
-    with open(os.path.join(OUT, "measurements.json"), "w", encoding="ascii") as file:
-        json.dump(measurements, file, indent=1)
+    keep(os.path.join(OUT, "measurements.json"), measurements)
     summary = Figures(measurements).summary()
     summary["kernel"] = kernel
     summary["module"] = os.environ.get("MODULE_COMMIT", "unknown")

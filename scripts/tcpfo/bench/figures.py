@@ -45,6 +45,10 @@ class Figures:
         return median(one["run_ns"] / one["elapsed_ns"]
                       for one in self.select("idle", variant, which, held=held))
 
+    def per_idle_second(self, variant, which="cost", held=0):
+        """The same in instructions."""
+        return round(self.background(variant, which, held) * 1e9 / NS_PER_INSTRUCTION)
+
     def costs(self, workload, variant, **kind):
         """Instructions per unit, one figure for each round."""
         share = self.background(variant) or 0
@@ -125,8 +129,8 @@ class Figures:
             told[str(held)] = {workload: round(median(self.costs(
                 workload, "protected", which="connections", held=held)))
                 for workload in ("requests", "connects")}
-            told[str(held)]["per_idle_second"] = round(
-                self.background("protected", "connections", held) * 1e9 / NS_PER_INSTRUCTION)
+            told[str(held)]["per_idle_second"] = self.per_idle_second(
+                "protected", "connections", held)
         return told
 
     def summary(self):
@@ -134,8 +138,7 @@ class Figures:
         return {
             "workloads": {workload: self.workload(workload) for workload in UNITS},
             "channel": {workload: self.channel(workload) for workload in UNITS},
-            "per_idle_second": {variant: round(self.background(variant) * 1e9
-                                               / NS_PER_INSTRUCTION)
+            "per_idle_second": {variant: self.per_idle_second(variant)
                                 for variant in ("absent", "unused", "protected")},
             "latency_us": {workload: self.latency(workload)
                            for workload in ("requests", "connects")},

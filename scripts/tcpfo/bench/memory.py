@@ -10,16 +10,12 @@ Writes memory.json.
 """
 
 import argparse
-import json
 import os
-import shutil
 import sys
-import tempfile
 
 from tcpfo.bench.clients import Clients, say
 from tcpfo.bench.pair import Pair
-from tcpfo.cluster import Cluster
-from tcpfo.workload import make_data
+from tcpfo.bench.stage import keep, stage
 
 CONNECTIONS = 100_000
 MEMORY = 4096
@@ -86,8 +82,7 @@ class Bench:
         # Until their last sockets have ended.
         node.guest.run("until [ $(ss -Htan state connected | wc -l) -lt 100 ]; do sleep 0.5; done",
                        timeout=120)
-        node.guest.run("pkill -QUIT nginx; while pgrep nginx >/dev/null; do sleep 0.1; done; "
-                       "ip addr flush dev eth0 label eth0 to 10.77.0.100/32")
+        self.pair.stop_server(node)
         return found
 
     def protected(self):
@@ -132,15 +127,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
     options = parser.parse_args()
-    shutil.rmtree(OUT, ignore_errors=True)
-    os.makedirs(OUT)
-    with tempfile.TemporaryDirectory() as folder:
-        image, _ = make_data(folder)
-        with Cluster(OUT, disks=[image], memory=MEMORY, client_memory=MEMORY) as cluster:
-            bench = Bench(cluster, options.connections)
-            result = bench.carry_out()
-    with open(os.path.join(OUT, "memory.json"), "w", encoding="ascii") as file:
-        json.dump(result, file, indent=1)
+    with stage(OUT, MEMORY) as (cluster, _):
+        bench = Bench(cluster, options.connections)
+        result = bench.carry_out()
+    keep(os.path.join(OUT, "memory.json"), result)
     sys.exit(bool(bench.clients.failed))
 
 

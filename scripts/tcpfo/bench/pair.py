@@ -66,6 +66,13 @@ class Pair:
             nginx -c /run/nginx.conf
             for i in 1 2 3; do curl -s -o /dev/null http://127.0.0.1/big; done""")
 
+    @staticmethod
+    def stop_server(node):
+        """Of a node without the module: nor has it the address any more."""
+        node.guest.run(f"""
+            pkill -QUIT nginx; while pgrep nginx >/dev/null; do sleep 0.1; done
+            ip addr flush dev eth0 to {SERVICE_ADDRESS}/32""")
+
     def prepare(self, node):
         """Server and module; the module has no role yet, nor the node the address."""
         self.start_server(node)
@@ -108,6 +115,3 @@ class Pair:
         node.wait_value("services/web/state", "standby")
         node.add_service_address()
         self.wait_ready()
-
-
-__all__ = ["Pair", "SERVICE_ADDRESS"]

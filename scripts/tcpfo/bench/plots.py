@@ -1,24 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Draws what was measured of takeovers: pauses against connections, and a client's progress."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-# pylint: disable=wrong-import-position
-from matplotlib import pyplot
+from tcpfo.picture import pyplot, save
 
 LEVELS = (("p50", "median", "#1f77b4", "o"), ("p99", "99th percentile", "#ff7f0e", "s"),
           ("max", "longest", "#d62728", "^"))
 PROGRESS = (("undisturbed", "no node dies", "#7f7f7f"),
             ("lost", "its node dies, no module: begins again", "#d62728"),
             ("protected", "its node dies, with the module", "#1f77b4"))
-
-
-def save(figure, path):
-    """Writes a PNG."""
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
 
 
 def panel(axes, series, what, goal, detection):

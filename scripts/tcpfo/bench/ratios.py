@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Draws what workloads cost: protected and unused over absent, with the goals."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-# pylint: disable=wrong-import-position
-from matplotlib import pyplot
+from tcpfo.picture import pyplot, save
 
 BARS = (("unused_over_absent", "module loaded, another port", "#7f7f7f"),
         ("protected_over_absent", "protected", "#1f77b4"))
@@ -31,6 +27,4 @@ def draw(path, summary):
     axes.set_title("What protection costs: client, network and both nodes together")
     axes.legend()
     axes.grid(axis="y", alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
+    save(figure, path)

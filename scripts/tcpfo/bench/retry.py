@@ -11,11 +11,8 @@ Writes retry.json; exits 1 if a file was not whole.
 """
 
 import argparse
-import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 
 from tcpfo import progress, scenario
@@ -23,10 +20,12 @@ from tcpfo.bench import plots
 from tcpfo.bench.clients import Clients, say
 from tcpfo.bench.pair import Pair
 from tcpfo.bench.pauses import spread
-from tcpfo.cluster import SERVICE_ADDRESS, Cluster
-from tcpfo.workload import CURL, SIZE, make_data
+from tcpfo.bench.stage import keep, stage
+from tcpfo.cluster import SERVICE_ADDRESS
+from tcpfo.workload import CURL, SIZE
 
 OUT = "/out/bench-retry"
+MEMORY = 1024
 RUNS = 3
 HALF = SIZE // 2
 # After how much silence the module takes the address, in seconds, and the other node without it.
@@ -119,8 +118,7 @@ class Bench:
             self.cluster.a.add_service_address()
             scenario.shape(self.cluster)
         for node in self.cluster.nodes:
-            node.guest.run(f"""ip addr flush dev eth0 to {SERVICE_ADDRESS}/32
-                pkill -QUIT nginx; while pgrep nginx >/dev/null; do sleep 0.1; done""")
+            self.pair.stop_server(node)
         return plain, undisturbed, lost
 
     def protected(self, runs):
@@ -156,15 +154,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=RUNS)
     options = parser.parse_args()
-    shutil.rmtree(OUT, ignore_errors=True)
-    os.makedirs(OUT)
-    with tempfile.TemporaryDirectory() as folder:
-        image, hashes = make_data(folder)
-        with Cluster(OUT, disks=[image], memory=1024, client_memory=1024) as cluster:
-            bench = Bench(cluster, hashes["big"])
-            result = bench.carry_out(options.runs)
-    with open(os.path.join(OUT, "retry.json"), "w", encoding="ascii") as file:
-        json.dump(result, file, indent=1)
+    with stage(OUT, MEMORY) as (cluster, hashes):
+        bench = Bench(cluster, hashes["big"])
+        result = bench.carry_out(options.runs)
+    keep(os.path.join(OUT, "retry.json"), result)
     plots.draw_progress(os.path.join(OUT, "progress.png"), result)
     sys.exit(bool(bench.clients.failed))
 

@@ -20,8 +20,9 @@ def tell_workloads(summary):
         rows.append([f"{name}, per {one['unit']}", *one["instructions"].values(),
                      f"{one['unused_over_absent']:.4f}", f"{one['protected_over_absent']:.4f}",
                      f"{one['goal']:.2f}", max(one["spread_percent"].values())])
+    unused = summary["workloads"]["download"]["goal_unused"]
     table("Instructions of the whole machine: client, switch, node a and node b. Module absent, "
-          "loaded but\nnot for this port, protecting. Goal of unused / absent: 1.002",
+          f"loaded but\nnot for this port, protecting. Goal of unused / absent: {unused}",
           ["workload", "absent", "unused", "protected", "unused/", "protected/", "goal", "range %"],
           rows)
 

@@ -10,20 +10,16 @@ Writes takeover.json and prints a table; exits 1 if a connection was lost or got
 """
 
 import argparse
-import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections import namedtuple
 
 from tcpfo.bench import pauses, plots
 from tcpfo.bench.clients import Clients, say
 from tcpfo.bench.pair import Pair
-from tcpfo.cluster import Cluster
+from tcpfo.bench.stage import keep, stage
 from tcpfo.scenario import Clock
-from tcpfo.workload import make_data
 
 Series = namedtuple("Series", "name active idle runs")
 SERIES = (Series("1", 1, 0, 8), Series("100", 100, 0, 10), Series("1000", 1000, 0, 6),
@@ -62,12 +58,11 @@ class Load:
 class Bench:
     """A cluster in which takeovers are measured."""
 
-    def __init__(self, cluster, out, peer_timeout_ms):
+    def __init__(self, cluster, peer_timeout_ms):
         self.cluster = cluster
         self.clients = Clients(cluster.client)
         self.note = self.clients.note
         self.pair = Pair(cluster, "10gbit", peer_timeout_ms)
-        self.out = out
 
     def begin(self):
         """Makes all three guests ready."""
@@ -196,24 +191,19 @@ def main():
     chosen = [series for series in SERIES if series.name in options.series]
     if options.runs:
         chosen = [series._replace(runs=options.runs) for series in chosen]
-    shutil.rmtree(OUT, ignore_errors=True)
-    os.makedirs(OUT)
     runs = []
-    with tempfile.TemporaryDirectory() as folder:
-        image, _ = make_data(folder)
-        with Cluster(OUT, disks=[image], memory=MEMORY, client_memory=MEMORY) as cluster:
-            bench = Bench(cluster, OUT, timeout)
-            bench.begin()
-            say("three guests are ready")
-            for series in chosen:
-                runs += bench.carry_out(series)
-            reports = cluster.kernel_reports()
-            bench.note(not reports, "the kernel logs" + "; ".join(reports[:3]))
+    with stage(OUT, MEMORY) as (cluster, _):
+        bench = Bench(cluster, timeout)
+        bench.begin()
+        say("three guests are ready")
+        for series in chosen:
+            runs += bench.carry_out(series)
+        reports = cluster.kernel_reports()
+        bench.note(not reports, "the kernel logs" + "; ".join(reports[:3]))
     summary = [summarise(series, runs) for series in chosen]
     result = {"peer_timeout_ms": timeout, "goal_ms": timeout + GOAL_MS,
               "segments_per_second": SEGMENTS, "summary": summary, "runs": runs}
-    with open(os.path.join(OUT, "takeover.json"), "w", encoding="ascii") as file:
-        json.dump(result, file, indent=1)
+    keep(os.path.join(OUT, "takeover.json"), result)
     plots.draw_pauses(os.path.join(OUT, "pauses.png"), summary, timeout, timeout + GOAL_MS)
     print(table(summary))
     sys.exit(bool(bench.clients.failed))
