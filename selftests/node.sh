@@ -119,6 +119,22 @@ nginx_up() {
 	on "$1" nginx -e "$dir/error.log" -c "$dir/conf"
 }
 
+# module_up: the module on both nodes, node a for the service and node b standing by.
+module_up() {
+	load_module
+	channel_up a
+	channel_up b
+	service_up a primary
+	service_up b backup
+}
+
+# need_protection: node a serves, and node b could carry on all of it.
+need_protection() {
+	need 30 reads a services/web/state active
+	need 30 reads a services/web/protected 1
+	need 30 reads b services/web/takeover_ready 1
+}
+
 # cluster_up: the topology, both servers, the module, node a active and protected by node b.
 cluster_up() {
 	topology_up
@@ -128,18 +144,12 @@ cluster_up() {
 		[ "$family" = 6 ] || service_address_up "$node"
 		nginx_up "$node"
 	done
-	load_module
-	channel_up a
-	channel_up b
-	service_up a primary
-	service_up b backup
+	module_up
 	# Only now that one of them is silent can both have it: IPv6 looks for duplicates.
 	for node in a b; do
 		[ "$family" != 6 ] || service_address_up "$node"
 	done
-	need 30 reads a services/web/state active
-	need 30 reads a services/web/protected 1
-	need 30 reads b services/web/takeover_ready 1
+	need_protection
 	for node in a b; do
 		need 10 service_address_is_there "$node"
 	done

@@ -41,14 +41,9 @@ refused() {
 	kernel_log | tail -n 8 | grep -F 'handover: "1" refused: ' && reads "$1" services/web/state "$state"
 }
 
-answers() {
-	cat "$work/answers" 2>/dev/null || echo 0
-}
-answers_reach() {
-	[ "$(answers)" -ge "$1" ]
-}
 goes_on() {
-	wait_for 20 answers_reach $(($(answers) + 20))
+	mark
+	wait_for 20 answers_more 20
 }
 
 # tells_times NODE: how long the connections took, the slowest no longer than all of them together.
@@ -105,7 +100,8 @@ capture_start
 nsenter --net=/run/netns/client python3 "$here/programs/keepalive.py" "$service_address" \
 	"$service_port" /answer "$www/answer" "$work" >"$work/keepalive.log" 2>&1 &
 keepalive_pid=$!
-need 60 answers_reach 20
+mark
+need 60 answers_more 20
 pace <"$www/file" | on client curl --silent --show-error --fail --max-time "$max_time" \
 	--upload-file - "$url/store/file" &
 upload_pid=$!

@@ -32,11 +32,7 @@ host_cluster() {
 		[ "$family" = 6 ] || host_address_up "$node"
 		nginx_up "$node"
 	done
-	load_module
-	channel_up a
-	channel_up b
-	service_up a primary
-	service_up b backup
+	module_up
 	# See cluster_up.
 	for node in a b; do
 		[ "$family" != 6 ] || host_address_up "$node"

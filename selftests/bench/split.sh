@@ -76,6 +76,5 @@ split_use() {
 	for node in a b; do
 		split_channel_up "$node"
 	done
-	need 30 reads a services/web/protected 1
-	need 30 reads b services/web/takeover_ready 1
+	need_protection
 }

@@ -59,22 +59,12 @@ use() {
 		[ "$variant" = absent ] || module_down
 	elif [ "$variant" = absent ]; then
 		module_up
+		service_address_up b
+		need_protection
 	fi
 	variant=$1
 	port=80
 	[ "$variant" != unused ] || port=81
-}
-
-module_up() {
-	load_module
-	channel_up a
-	channel_up b
-	service_up a primary
-	service_up b backup
-	service_address_up b
-	need 30 reads a services/web/state active
-	need 30 reads a services/web/protected 1
-	need 30 reads b services/web/takeover_ready 1
 }
 
 module_down() {
