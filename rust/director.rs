@@ -107,8 +107,14 @@ impl Director {
 /// Sees to the hooks that services need for takeovers, but not while there is one: to remove them is to
 /// wait for all processors, and then one at a time is enough.
 fn see_to_early_hooks(services: &[Arc<Service>]) {
-    let is_calm = !services.iter().any(|s| s.takeover.is_going_on());
-    let _ = is_calm && services.iter().any(|s| s.see_to_early_hooks());
+    if services.iter().any(|s| s.takeover.is_going_on()) {
+        return;
+    }
+    for service in services {
+        if service.see_to_early_hooks() {
+            return;
+        }
+    }
 }
 
 impl Run for Director {

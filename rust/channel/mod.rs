@@ -338,8 +338,4 @@ impl Channel {
             self.degraded.store(0, Release);
         }
     }
-
-    fn gather_us(&self) -> u64 {
-        self.gather_us.load(Relaxed)
-    }
 }

@@ -50,7 +50,8 @@ impl Sender {
     /// Sends what waits, or waits for that for `timeout_ms` at most.
     fn send(&self, timeout_ms: u64) {
         let channel = &self.node.channel;
-        let Some(batch) = channel.log.take(timeout_ms * 1000, channel.gather_us()) else {
+        let gather_us = channel.gather_us.load(Relaxed);
+        let Some(batch) = channel.log.take(timeout_ms * 1000, gather_us) else {
             return;
         };
         for frame in &batch.frames {

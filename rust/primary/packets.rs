@@ -319,18 +319,22 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
     // TCP does not send again what it believes to be still on its way out: nothing is held for longer
     // than it is of use.
     let _drop_outside_lock = tracked.take_stale();
+    let waits = match verdict {
+        Outbound::Keep => true,
+        // TCP wanted to say more, and now.
+        Outbound::Clamp { .. } => passed.len == 0,
+        _ => false,
+    };
+    if waits {
+        service.node.channel.log.hurry();
+    }
     if verdict == Outbound::Keep {
         service.node.stats.acks_kept.inc();
-        service.node.channel.log.hurry();
         let (held, verdict) = segment.packet.keep();
         let replaced = tracked.kept.replace(held);
         drop(state);
         drop(replaced);
         return verdict;
-    }
-    if passed.len == 0 && matches!(verdict, Outbound::Clamp { .. }) {
-        // TCP wanted to say more, and now.
-        service.node.channel.log.hurry();
     }
     drop(state);
     obey(service, segment, verdict)

@@ -241,10 +241,7 @@ impl Service {
     fn is_elsewhere(&self, packet: &Packet<'_>, side: Side) -> bool {
         let data = packet.data();
         // What is not TCP, or a fragment, may have anything there, and is not this service either.
-        let ports = match ip_header_of_usual_length(data) {
-            Some(len) => data.get(len..).and_then(|rest| rest.first_chunk()),
-            None => None,
-        };
+        let ports = ip_header_of_usual_length(data).and_then(|len| data.get(len..)?.first_chunk());
         let Some([s0, s1, d0, d1]) = ports else {
             return false;
         };
