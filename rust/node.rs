@@ -265,9 +265,10 @@ impl Node {
         self.confirmations.lock()
     }
 
-    /// The receiver has taken in all that was there.
-    pub(crate) fn batch_received(&self) {
-        self.confirmations.lock().send(self);
+    /// The receiver has taken in all that was there; `is_answer` is whether it has confirmed something.
+    pub(crate) fn batch_received(&self, is_answer: bool) {
+        let owes_answer = self.confirmations.lock().finish(self);
+        self.channel.batch_received(self, is_answer, owes_answer);
     }
 
     /// Of the many offsets between the clocks that the heartbeats suggest, the largest is right:

@@ -21,6 +21,7 @@ use crate::{
         }, //
     },
 };
+use core::mem;
 pub(crate) use input::Input;
 use kernel::{
     prelude::*,
@@ -46,12 +47,17 @@ pub(crate) struct Replica {
 /// another one's turn comes or the batch ends.
 pub(crate) struct Confirmations {
     pending: Option<record::Confirm>,
+    /// Whether the log has some of the present batch.
+    are_logged: bool,
 }
 
 impl Confirmations {
     /// Creates a gatherer that has nothing.
     pub(crate) const fn new() -> Self {
-        Self { pending: None }
+        Self {
+            pending: None,
+            are_logged: false,
+        }
     }
 
     /// A connection has been opened at the peer.
@@ -119,12 +125,18 @@ impl Confirmations {
         }
     }
 
-    /// Sends what has gathered.
-    pub(crate) fn send(&mut self, node: &Node) {
+    /// The batch has ended: logs what is to be confirmed last, and returns whether there was anything.
+    pub(crate) fn finish(&mut self, node: &Node) -> bool {
+        self.log(node);
+        mem::take(&mut self.are_logged)
+    }
+
+    fn log(&mut self, node: &Node) {
         if let Some(confirm) = self.pending.take() {
-            let appended = node.channel.log.append(&confirm, None);
+            let appended = node.channel.log.append_to_send(&confirm);
             node.channel.depend_on(appended, &node.desk);
             node.stats.confirmations_sent.inc();
+            self.are_logged = true;
         }
     }
 
@@ -136,7 +148,7 @@ impl Confirmations {
             .as_ref()
             .is_some_and(|p| same(p) && p.upto.get() != 0)
         {
-            self.send(node);
+            self.log(node);
         }
         self.pending = Some(record::Confirm {
             key: *key,

@@ -19,8 +19,7 @@ use crate::{
         sync::{
             new_spinlock_bh,
             SpinLockBh, //
-        },
-        time, //
+        }, //
     },
     wire::{
         frame::{
@@ -36,8 +35,18 @@ use crate::{
 use core::mem;
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
+
+/// The default of `channel/gather_us`: requests and their answers are quicker, and what nobody waits for
+/// is acknowledged soon enough.
+const GATHER_US: u64 = 4000;
 
 /// Frames that are kept for reuse when they have been sent.
 const SPARE: usize = 16;
@@ -56,9 +65,14 @@ pub(crate) struct Log {
     /// Protects all that waits. Taken in softirq and process context, inside the locks of flows.
     #[pin]
     inner: SpinLockBh<Inner>,
-    /// Raised when the first record comes into an empty log, when there is haste, or when it is closed.
+    /// Raised when something is to be sent at once, or has waited for long enough.
     #[pin]
-    changed: Signal,
+    due: Signal,
+    /// Raised when somebody waits for something.
+    #[pin]
+    haste: Signal,
+    /// For how long records that nobody waits for may gather, in microseconds.
+    pub(crate) gather_us: Atomic<u64>,
     /// How often there was no room.
     pub(crate) full: Hits,
 }
@@ -74,19 +88,21 @@ struct Inner {
     /// How much may be, in bytes.
     limit: usize,
     records: u64,
-    /// Whether they are to be sent at once.
-    haste: bool,
+    /// Whether somebody waits for one of them.
+    awaited: bool,
+    /// Whether somebody waits for something in a batch that was taken, and not answered yet.
+    in_flight: bool,
     sequence: u32,
 }
 
 /// What the sender has taken.
-pub(crate) struct Batch {
+pub(super) struct Batch {
     /// Where they go.
-    pub(crate) socket: Arc<Socket>,
+    pub(super) socket: Arc<Socket>,
     /// Complete frames, in order.
-    pub(crate) frames: KVec<KVec<u8>>,
+    pub(super) frames: KVec<KVec<u8>>,
     /// How many records are in them.
-    pub(crate) records: u64,
+    pub(super) records: u64,
 }
 
 impl Log {
@@ -101,12 +117,15 @@ impl Log {
                     bytes: 0,
                     limit: 0,
                     records: 0,
-                    haste: false,
+                    awaited: false,
+                    in_flight: false,
                     sequence: 0,
                 },
                 "Log::inner"
             ),
-            changed <- new_signal!("Log::changed"),
+            due <- new_signal!("Log::due"),
+            haste <- new_signal!("Log::haste"),
+            gather_us: Atomic::new(GATHER_US),
             full: Hits::new(),
         })
     }
@@ -136,8 +155,10 @@ impl Log {
         let socket = inner.socket.take();
         inner.bytes = 0;
         inner.records = 0;
+        inner.awaited = false;
+        inner.in_flight = false;
         drop(inner);
-        self.changed.raise();
+        self.due.raise();
         if let Some(socket) = socket {
             socket.shut_down();
         }
@@ -150,30 +171,69 @@ impl Log {
     /// `ENOTCONN` if the log is closed, `ENOBUFS` if it is full, `ENOMEM`, or `EFAULT` if there is less
     /// than `payload` says. Nothing is appended then.
     pub(crate) fn append<B: Body>(&self, body: &B, payload: Option<&dyn Source>) -> Result {
-        self.add(body, payload, true)
+        self.add(body, payload)?;
+        self.due.raise();
+        Ok(())
     }
 
-    /// The same for one that may gather with others, until [`Self::hurry`] is called.
+    /// The same for one that may gather with others for `gather_us`, or until [`Self::hurry`] is called.
     pub(crate) fn append_idly<B: Body>(&self, body: &B, payload: Option<&dyn Source>) -> Result {
-        self.add(body, payload, false)
+        let (before, after) = self.add(body, payload)?;
+        let gather_us = self.gather_us.load(Relaxed);
+        if before == 0 {
+            self.due.raise_in(gather_us);
+        }
+        if before < GATHERED && after >= GATHERED {
+            self.haste.raise();
+        }
+        Ok(())
     }
 
-    /// Somebody waits for what was appended last. Callable from softirq and process context.
+    /// The same for one that somebody waits for.
+    pub(crate) fn append_awaited<B: Body>(&self, body: &B) -> Result {
+        self.append_idly(body, None)?;
+        self.hurry();
+        Ok(())
+    }
+
+    /// The same for one whose sending the caller sees to, by
+    /// [`Channel::batch_received`](super::Channel::batch_received).
+    pub(crate) fn append_to_send<B: Body>(&self, body: &B) -> Result {
+        self.add(body, None)?;
+        Ok(())
+    }
+
+    /// Somebody waits for what was appended last: it is sent at once, or with all that gathers until the
+    /// last batch is answered (group commit). Callable from softirq and process context.
     pub(crate) fn hurry(&self) {
         let mut inner = self.inner.lock();
-        let is_news = inner.records != 0 && !mem::replace(&mut inner.haste, true);
+        let waits = inner.records != 0;
+        let is_first = waits && !mem::replace(&mut inner.awaited, true);
+        let is_due = is_first && !inner.in_flight;
         drop(inner);
-        if is_news {
-            self.changed.raise();
+        if is_due {
+            self.haste.raise();
         }
     }
 
-    fn add<B: Body>(&self, body: &B, payload: Option<&dyn Source>, haste: bool) -> Result {
+    /// The last batch was answered. Returns whether there is another one to be sent. Process context.
+    pub(super) fn is_answered(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.in_flight = false;
+        inner.awaited
+    }
+
+    /// There is something that could not be sent at once.
+    pub(super) fn wake_sender(&self) {
+        self.due.raise();
+    }
+
+    /// Returns how many bytes waited before, and wait now.
+    fn add<B: Body>(&self, body: &B, payload: Option<&dyn Source>) -> Result<(usize, usize)> {
         let payload_len = payload.map_or(0, |p| p.len());
         let header = record::header::<B>(payload_len).ok_or(E2BIG)?;
         let len = header.len() + size_of::<B>() + payload_len;
         let mut inner = self.inner.lock();
-        let was_empty = inner.records == 0;
         let frame = inner
             .frame_with_room(len, payload.is_some())
             .inspect_err(|e| {
@@ -187,20 +247,14 @@ impl Log {
             .and_then(|()| frame.extend_from_slice(body.as_bytes(), GFP_ATOMIC))
             .map_err(Error::from)
             .and_then(|()| payload.map_or(Ok(()), |p| p.append_to(0, payload_len, frame)));
-        if whole.is_err() {
+        if let Err(e) = whole {
             frame.truncate(before);
-            return whole;
+            return Err(e);
         }
+        let before = inner.bytes;
         inner.bytes += len;
         inner.records += 1;
-        let haste = haste || inner.bytes >= GATHERED;
-        let is_news = was_empty || (haste && !inner.haste);
-        inner.haste = haste || (inner.haste && !was_empty);
-        drop(inner);
-        if is_news {
-            self.changed.raise();
-        }
-        Ok(())
+        Ok((before, inner.bytes))
     }
 
     /// Returns how many bytes wait. Callable from softirq and process context.
@@ -208,37 +262,28 @@ impl Log {
         self.inner.lock().bytes
     }
 
-    /// Waits until there is something to be sent, for up to `timeout`: for `gather` of it if nobody waits
-    /// for that. Both in microseconds. For a kernel thread.
-    fn wait(&self, timeout: u64, gather: u64) {
-        let end = time::now_us() + timeout;
-        if self.inner.lock().records == 0 {
-            self.changed.wait(timeout);
-        }
-        let end = end.min(time::now_us() + gather);
-        loop {
-            let inner = self.inner.lock();
-            let waits = inner.records != 0 && !inner.haste;
-            drop(inner);
-            let left = end.saturating_sub(time::now_us());
-            if !waits || left == 0 {
-                return;
-            }
-            self.changed.wait(left);
-        }
+    /// Waits until something is to be sent, for up to `timeout` microseconds. For a kernel thread.
+    pub(super) fn wait(&self, timeout: u64) {
+        self.due.wait(timeout);
     }
 
-    /// Takes what there is to be sent, after [`Self::wait`]. May sleep.
+    /// Waits until somebody waits for something, in the same way.
+    pub(super) fn wait_for_haste(&self, timeout: u64) {
+        self.haste.wait(timeout);
+    }
+
+    /// Takes all that there is to be sent. May sleep.
     ///
     /// Returns [`None`] if there is nothing.
-    pub(crate) fn take(&self, timeout: u64, gather: u64) -> Option<Batch> {
-        self.wait(timeout, gather);
+    pub(super) fn take(&self) -> Option<Batch> {
+        // What is appended from here on has it raised again.
+        self.due.put_off();
         let mut inner = self.inner.lock();
         if inner.records == 0 {
             return None;
         }
-        inner.haste = false;
         inner.bytes = 0;
+        inner.in_flight |= mem::take(&mut inner.awaited);
         let mut batch = Batch {
             socket: inner.socket.clone()?,
             frames: mem::take(&mut inner.frames),
@@ -257,7 +302,7 @@ impl Log {
     }
 
     /// Takes back the frames of a batch that was sent, to be filled again. May sleep.
-    pub(crate) fn recycle(&self, mut batch: Batch) {
+    pub(super) fn recycle(&self, mut batch: Batch) {
         let mut inner = self.inner.lock();
         while inner.spare.len() < SPARE {
             let Some(mut frame) = batch.frames.pop() else {

@@ -2,12 +2,16 @@
 
 //! The channel: one TCP connection to the peer, over a network of its own.
 //!
-//! The node with the lower address connects, the other one listens. Two threads serve it: the
-//! [`receiver`] makes the connection and reads, the [`sender`] writes what the [`log`] has, and the
-//! heartbeats. Neither knows what the records mean; the [`Node`](crate::node::Node) does.
+//! The node with the lower address connects, the other one listens. Three threads serve it: the
+//! [`receiver`] makes the connection, reads, and sends what answers that; the [`gatherer`] sends what
+//! somebody waits for, and the [`sender`] what has waited for long enough, and the heartbeats. All of it
+//! is what the [`log`] has, and leaves through the [`outlet`]. None of them knows what the records mean;
+//! the [`Node`](crate::node::Node) does.
 
+mod gatherer;
 pub(crate) mod latency;
 pub(crate) mod log;
+mod outlet;
 mod receiver;
 mod sender;
 
@@ -42,6 +46,7 @@ use kernel::{
 };
 use latency::Latency;
 use log::Log;
+use outlet::Outlet;
 
 /// Where the channel goes, and how long silence may last.
 #[derive(Clone, Copy)]
@@ -84,6 +89,9 @@ pub(crate) struct Channel {
     /// The log of what is to be sent.
     #[pin]
     pub(crate) log: Log,
+    /// Where it leaves.
+    #[pin]
+    outlet: Outlet,
     /// How long the peer takes to confirm.
     #[pin]
     pub(crate) latency: Latency,
@@ -107,12 +115,11 @@ pub(crate) struct Channel {
     /// How often a heartbeat is sent, in milliseconds.
     pub(crate) heartbeat_ms: Atomic<u32>,
     peer_timeout_ms: Atomic<u32>,
-    /// For how long records that nobody waits for may gather, in microseconds.
-    pub(crate) gather_us: Atomic<u64>,
 }
 
 struct Threads {
     _sender: Thread,
+    _gatherer: Thread,
     _receiver: Thread,
 }
 
@@ -120,8 +127,6 @@ struct Threads {
 const HEARTBEAT_MS: u32 = 100;
 /// The default of `channel/peer_timeout_ms`.
 const PEER_TIMEOUT_MS: u32 = 500;
-/// The default of `channel/gather_us`.
-const GATHER_US: u64 = 1000;
 /// The default of `channel/port`.
 const PORT: u16 = 7789;
 
@@ -130,6 +135,7 @@ impl Channel {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             log <- Log::new(),
+            outlet <- Outlet::new(),
             latency <- Latency::new(),
             config <- new_mutex!(
                 Config {
@@ -148,7 +154,6 @@ impl Channel {
             gap_us: Atomic::new(0),
             heartbeat_ms: Atomic::new(HEARTBEAT_MS),
             peer_timeout_ms: Atomic::new(PEER_TIMEOUT_MS),
-            gather_us: Atomic::new(GATHER_US),
         })
     }
 
@@ -191,6 +196,7 @@ impl Channel {
             self.heard_us.store(0, Relaxed);
             *threads = Some(Threads {
                 _sender: Thread::spawn(sender::Sender::new(node)?)?,
+                _gatherer: Thread::spawn(gatherer::Gatherer::new(node)?)?,
                 _receiver: Thread::spawn(receiver::Receiver::new(node, ends)?)?,
             });
         }
@@ -202,6 +208,7 @@ impl Channel {
         let threads = self.threads.lock().take();
         self.hang_up();
         drop(threads);
+        self.outlet.clear();
         self.heard_us.store(0, Relaxed);
     }
 
@@ -221,6 +228,16 @@ impl Channel {
                 self.failed.store(1, Relaxed);
                 desk.ring();
             }
+        }
+    }
+
+    /// All of a batch from the peer was taken in: `is_answer` is whether it has confirmed something,
+    /// `owes_answer` whether it is to be confirmed itself. Sends what that calls for, without waking the
+    /// sender if that can be. May sleep, but does not wait for the peer.
+    pub(crate) fn batch_received(&self, node: &Node, is_answer: bool, owes_answer: bool) {
+        let more = is_answer && self.log.is_answered();
+        if (more || owes_answer) && !self.outlet.try_send(node) {
+            self.log.wake_sender();
         }
     }
 

@@ -127,12 +127,14 @@ impl Receiver {
                 self.node.doubt();
             }
             channel.heard();
+            let confirmed = self.node.stats.confirmations_received.get();
             if let Err(reason) = self.take_frames(&mut input) {
                 self.node.stats.malformed_records.inc();
                 warn_ratelimited!("channel: {reason:?} from the peer, starting anew\n");
                 break;
             }
-            self.node.batch_received();
+            let is_answer = self.node.stats.confirmations_received.get() != confirmed;
+            self.node.batch_received(is_answer);
         }
         Ok(())
     }

@@ -46,25 +46,6 @@ impl Sender {
             let _ = self.node.channel.log.append(&service.status(), None);
         });
     }
-
-    /// Sends what waits, or waits for that for `timeout_ms` at most.
-    fn send(&self, timeout_ms: u64) {
-        let channel = &self.node.channel;
-        let gather_us = channel.gather_us.load(Relaxed);
-        let Some(batch) = channel.log.take(timeout_ms * 1000, gather_us) else {
-            return;
-        };
-        for frame in &batch.frames {
-            kill_point!(self.node, Sending);
-            if batch.socket.send_all(frame).is_err() {
-                // The receiver notices, and begins anew.
-                batch.socket.shut_down();
-                return;
-            }
-        }
-        self.node.stats.records_sent.add(batch.records);
-        channel.log.recycle(batch);
-    }
 }
 
 impl Run for Sender {
@@ -81,7 +62,10 @@ impl Run for Sender {
                 this.beat();
                 last_beat = now;
             }
-            this.send(interval.saturating_sub(now.saturating_sub(last_beat)));
+            let channel = &this.node.channel;
+            let left_ms = interval.saturating_sub(now.saturating_sub(last_beat));
+            channel.log.wait(left_ms * 1000);
+            channel.outlet.send(&this.node);
         }
     }
 }

@@ -55,10 +55,10 @@ pub(super) const ATTRIBUTES: &[Attribute<Node>] = &[
     ),
     Attribute::rw(
         c"gather_us",
-        |node, out| write!(out, "{}", node.channel.gather_us.load(Relaxed)),
+        |node, out| write!(out, "{}", node.channel.log.gather_us.load(Relaxed)),
         |node, text| {
             let us = parse::number("gather_us", text, 0..=100_000)?;
-            node.channel.gather_us.store(us, Relaxed);
+            node.channel.log.gather_us.store(us, Relaxed);
             Ok(())
         },
     ),

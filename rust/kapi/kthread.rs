@@ -49,6 +49,12 @@ impl Stop {
     }
 }
 
+/// Changes the nice value of the thread that has `_stop`, -20 to 19.
+pub(crate) fn nice(_stop: &Stop, nice: c_long) {
+    // SAFETY: The running thread is there.
+    unsafe { bindings::set_user_nice(kernel::current!().as_ptr(), nice) };
+}
+
 /// A running thread; dropping it stops the thread and waits for its end.
 ///
 /// # Invariants

@@ -115,7 +115,7 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
     // The record goes out under the lock: whoever confirms it finds the packet.
     let mut state = flow.state.lock();
     kill_point!(service.node, Unlogged);
-    if service.node.channel.log.append(&opened, None).is_err() {
+    if service.node.channel.log.append_awaited(&opened).is_err() {
         // The packet leaves, and it is all that there is.
         drop(give_up(service, &key, &mut state, Reason::Log));
         drop(state);
@@ -319,13 +319,13 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
     // TCP does not send again what it believes to be still on its way out: nothing is held for longer
     // than it is of use.
     let _drop_outside_lock = tracked.take_stale();
-    let waits = match verdict {
+    let held_back = match verdict {
         Outbound::Keep => true,
         // TCP wanted to say more, and now.
         Outbound::Clamp { .. } => passed.len == 0,
         _ => false,
     };
-    if waits {
+    if held_back {
         service.node.channel.log.hurry();
     }
     if verdict == Outbound::Keep {

@@ -17,7 +17,7 @@ results=${TCPFO_OUT:-/out}/profile-$workload-${2:-protected}
 
 # report WHAT OPTION...
 report() {
-	perf report -i "$work/perf.data" --stdio -q --kallsyms /proc/kallsyms --percent-limit 0.2 \
+	perf report -i "$work/perf.data" --stdio -q --kallsyms /proc/kallsyms --percent-limit 0.03 \
 		"${@:2}" 2>/dev/null | grep -v '^$' >"$results/$1" || true
 }
 

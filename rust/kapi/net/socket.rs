@@ -118,6 +118,15 @@ pub(crate) struct Timeouts {
     pub(crate) send: u32,
 }
 
+/// Whether a call waits until it can do something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// It does, up to the time-out.
+    Yes,
+    /// It fails instead.
+    No,
+}
+
 impl Socket {
     /// Creates a socket that is bound to `local`. May sleep, as all functions here.
     ///
@@ -206,28 +215,28 @@ impl Socket {
         })
     }
 
-    /// Sends all of `bytes`.
+    /// Sends as many of `bytes` as the socket takes, at least one if there is one. Returns how many.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if the peer takes nothing within the time-out, or what ended the connection.
-    pub(crate) fn send_all(&self, mut bytes: &[u8]) -> Result {
-        while !bytes.is_empty() {
-            let mut vec = bindings::kvec {
-                iov_base: bytes.as_ptr().cast_mut().cast(),
-                iov_len: bytes.len(),
-            };
-            // SAFETY: All-zeroes is a valid message header.
-            let mut msg: bindings::msghdr = unsafe { mem::zeroed() };
-            // SAFETY: By the type invariants; the vector names `bytes`, which are only read.
-            let sent = unsafe {
-                bindings::kernel_sendmsg(self.0.as_ptr(), &mut msg, &mut vec, 1, bytes.len())
-            };
-            to_result(sent)?;
-            // CAST: Not negative.
-            bytes = bytes.get(sent as usize..).ok_or(EIO)?;
+    /// `EAGAIN` if it takes none, within the time-out or at once, or what ended the connection.
+    pub(crate) fn send(&self, bytes: &[u8], wait: Wait) -> Result<usize> {
+        let mut vec = bindings::kvec {
+            iov_base: bytes.as_ptr().cast_mut().cast(),
+            iov_len: bytes.len(),
+        };
+        // SAFETY: All-zeroes is a valid message header.
+        let mut msg: bindings::msghdr = unsafe { mem::zeroed() };
+        if wait == Wait::No {
+            msg.msg_flags = bindings::MSG_DONTWAIT;
         }
-        Ok(())
+        // SAFETY: By the type invariants; the vector names `bytes`, which are only read.
+        let sent = unsafe {
+            bindings::kernel_sendmsg(self.0.as_ptr(), &mut msg, &mut vec, 1, bytes.len())
+        };
+        to_result(sent)?;
+        // CAST: Not negative.
+        Ok(sent as usize)
     }
 
     /// Receives as many bytes as there are, at most as many as `out` has room for, and appends

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The way out: what was taken from the log and is going into the socket.
+//!
+//! The [sender](super::sender) waits for the socket as long as it takes. Whoever else has appended
+//! something may send it without waking the sender, as far as the socket takes it at once.
+
+use super::log::{
+    Batch,
+    Log, //
+};
+use crate::{
+    kapi::net::socket::Wait,
+    node::Node, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+
+/// The way out.
+#[pin_data]
+pub(super) struct Outlet {
+    /// What is being sent. Records leave in their order, so whoever sends holds this.
+    #[pin]
+    current: Mutex<Option<Outgoing>>,
+}
+
+/// A batch that is on its way into the socket.
+struct Outgoing {
+    batch: Batch,
+    /// How many of its frames are there.
+    frames: usize,
+    /// And how many bytes of the next one.
+    bytes: usize,
+}
+
+impl Outlet {
+    /// Creates an outlet that has nothing.
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            current <- new_mutex!(None, "Outlet::current"),
+        })
+    }
+
+    /// Forgets what is on its way, and the socket with it. May sleep.
+    pub(super) fn clear(&self) {
+        let _drop_outside_lock = self.current.lock().take();
+    }
+
+    /// Sends all that waits. Sleeps until the socket has taken it.
+    pub(super) fn send(&self, node: &Node) {
+        send(&mut self.current.lock(), node, Wait::Yes);
+    }
+
+    /// Sends what waits, as far as that is possible at once. May sleep, but not for the peer.
+    ///
+    /// Returns whether nothing is left that another thread has to send.
+    pub(super) fn try_send(&self, node: &Node) -> bool {
+        self.current
+            .try_lock()
+            .is_some_and(|mut current| send(&mut current, node, Wait::No))
+    }
+}
+
+/// Sends `current`, and then what the log has. Returns whether nothing is left.
+fn send(current: &mut Option<Outgoing>, node: &Node, wait: Wait) -> bool {
+    let log = &node.channel.log;
+    while let Some(outgoing) = current.take().or_else(|| take(log)) {
+        match outgoing.send(node, wait) {
+            Ok(batch) => {
+                node.stats.records_sent.add(batch.records);
+                log.recycle(batch);
+            }
+            Err((e, rest)) if e == EAGAIN && wait == Wait::No => {
+                *current = Some(rest);
+                return false;
+            }
+            // The receiver notices, and begins anew.
+            Err((_, rest)) => rest.batch.socket.shut_down(),
+        }
+    }
+    true
+}
+
+fn take(log: &Log) -> Option<Outgoing> {
+    Some(Outgoing {
+        batch: log.take()?,
+        frames: 0,
+        bytes: 0,
+    })
+}
+
+impl Outgoing {
+    /// Sends what has not been sent yet. Returns the batch, or why that was not all, and itself.
+    fn send(mut self, node: &Node, wait: Wait) -> Result<Batch, (Error, Self)> {
+        while let Some(frame) = self.batch.frames.get(self.frames) {
+            kill_point!(node, Sending);
+            let rest = frame.get(self.bytes..).unwrap_or_default();
+            match self.batch.socket.send(rest, wait) {
+                Ok(sent) if sent < rest.len() => self.bytes += sent,
+                Ok(_) => {
+                    self.frames += 1;
+                    self.bytes = 0;
+                }
+                Err(e) => return Err((e, self)),
+            }
+        }
+        Ok(self.batch)
+    }
+}
