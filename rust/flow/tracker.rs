@@ -390,8 +390,9 @@ impl Tracker {
         self.is_long() && next && settled && self.service_next - self.asked > NO_ANSWER
     }
 
-    /// Returns whether it would be worth while to begin the log anew.
-    fn is_long(&self) -> bool {
+    /// Returns whether it would be worth while to begin the log anew, which happens only where the client
+    /// was told of all.
+    pub(crate) fn is_long(&self) -> bool {
         self.logged > WORTH_INPUT || self.service_next > WORTH_OUTPUT
     }
 
@@ -487,7 +488,6 @@ impl Tracker {
         has_sack: bool,
         (now, patience): (u64, u64),
     ) -> Outbound {
-        let before = *self;
         let verdict = self.hold_back(header, len, has_sack);
         if verdict == Outbound::Pass || !self.waits_for_backup() {
             return verdict;
@@ -496,7 +496,6 @@ impl Tracker {
         if now.saturating_sub(since) <= patience {
             return verdict;
         }
-        *self = before;
         self.outbound_unprotected(header, len);
         Outbound::GiveUp
     }
@@ -624,10 +623,17 @@ impl Tracker {
         }
         match self.wanted.min(self.confirmed).saturating_sub(self.acked) {
             0 => Release::Nothing,
-            // A log that is long begins anew only where the client was told of all.
-            1..LITTLE if !self.owes && !self.is_long() => Release::Little,
+            1..LITTLE if !self.owes => Release::Little,
             _ => Release::More,
         }
+    }
+
+    /// Returns whether somebody waits for what is being held back: for the service's FIN, for room in the
+    /// window, or for the acknowledgement of so much that its client may send no more without it.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.kept.is_some_and(|(_, has_fin)| has_fin)
+            || self.offered_edge > self.known_edge.max(self.sent_edge)
+            || self.wanted >= self.confirmed.max(self.acked) + LITTLE
     }
 
     /// Returns whether an acknowledgement is being held back.
@@ -1013,11 +1019,29 @@ mod tests {
         let bare = t.outbound(&from_service(101, 500), 0, true, NOW);
         assert!(matches!(bare, Outbound::Clamp { .. }));
         assert_eq!(t.confirm(101), Some(Release::More));
-        // A log that is to begin anew with the next request.
+    }
+
+    #[test]
+    fn a_fin_a_window_and_two_segments_are_waited_for() {
         let mut t = open();
         log(&mut t, 1, 100, 0);
-        clamped(&mut t, 101, WORTH_OUTPUT as usize);
-        assert_eq!(t.confirm(101), Some(Release::More));
+        t.outbound(&from_service(101, 400), 0, false, NOW);
+        assert!(!t.is_waited_for());
+        log(&mut t, 101, 972, 0);
+        t.outbound(&from_service(1073, 400), 0, false, NOW);
+        assert!(t.is_waited_for());
+        assert!(t.confirm(1073).is_some());
+        assert!(!t.is_waited_for());
+        // More room than the backup knows of.
+        t.outbound(&from_service(1073, u16::MAX), 0, false, NOW);
+        assert!(t.is_waited_for());
+        // The end of the answer.
+        let mut t = open();
+        log(&mut t, 1, 100, 0);
+        let mut fin = from_service(101, 400);
+        fin.flags |= flags::FIN;
+        assert_eq!(t.outbound(&fin, 0, false, NOW), Outbound::Keep);
+        assert!(t.is_waited_for());
     }
 
     #[test]
@@ -1124,7 +1148,7 @@ mod tests {
             Outbound::Clamp { ack, .. } if ack == IRS.at(5001)
         ));
         assert!(t.confirm(5001).is_some());
-        assert_eq!(t.confirm(5101), Some(Release::More));
+        assert_eq!(t.confirm(5101), Some(Release::Little));
         assert_eq!(
             t.outbound(&from_service(5101, 700), 10, false, NOW),
             Outbound::Pass

@@ -217,9 +217,14 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
     let release = tracked.tracker.confirm(upto).ok_or(WireError::BadValue)?;
     // The SYN-ACK, or what the tracker has just released.
     let sendable = !tracked.is_open || release == Release::Kept;
+    let begins_anew = service.has_safe_points() && tracked.tracker.is_long();
     let leftover = Leftover {
         kept: tracked.kept.take_if(|_| sendable),
-        ack: Owed::from(release),
+        ack: match release {
+            Release::Nothing | Release::Kept => Owed::No,
+            Release::Little if !begins_anew => Owed::Soon,
+            Release::Little | Release::More => Owed::Now,
+        },
     };
     tracked.is_open = true;
     drop(state);
@@ -236,16 +241,6 @@ enum Owed {
     /// It may be with what the socket sends next, if that is soon.
     Soon,
     Now,
-}
-
-impl From<Release> for Owed {
-    fn from(release: Release) -> Self {
-        match release {
-            Release::Nothing | Release::Kept => Self::No,
-            Release::Little => Self::Soon,
-            Release::More => Self::Now,
-        }
-    }
 }
 
 /// What a connection has held back.

@@ -325,7 +325,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
         Outbound::Clamp { .. } => passed.len == 0,
         _ => false,
     };
-    if held_back {
+    if held_back && tracked.tracker.is_waited_for() {
         service.node.channel.log.hurry();
     }
     if verdict == Outbound::Keep {
