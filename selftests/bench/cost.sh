@@ -3,8 +3,8 @@
 # shellcheck source-path=SCRIPTDIR/..
 # shellcheck disable=SC2154,SC2034 # variables of the files sourced, and for them
 #
-# cost.sh ROUNDS CONNECTIONS: what workloads cost with the module absent, loaded but not for their
-# port (port 81), and protecting them (port 80); who pays; and what they cost beside 1, 1000 and
+# cost.sh ROUNDS CONNECTIONS: what workloads cost with the module absent, with empty hooks in its place,
+# with it loaded but not for their port (port 81), and protecting them (port 80); who pays; and what they cost beside 1, 1000 and
 # CONNECTIONS idle connections. Runs in a guest whose clock counts instructions. Prints a line "figure
 # {...}" for each measurement; fails when a workload does. Judges nothing: scripts/tcpfo/bench/cost.py
 # makes tables of it.
@@ -24,11 +24,16 @@ moved=1000
 main_pass() {
 	local round workload way
 	for ((round = 1; round <= rounds; round++)); do
-		for way in absent unused protected; do
+		for way in absent empty unused protected; do
 			use "$way"
-			for workload in idle download upload requests connects {requests,connects}_alone; do
+			for workload in idle download upload requests connects; do
 				"measure_$workload"
 			done
+			# Those are about latency.
+			[ "$way" = empty ] || [ "$way" = unused ] || {
+				measure_requests_alone
+				measure_connects_alone
+			}
 		done
 	done
 }

@@ -53,18 +53,33 @@ large_file() {
 	done >"$1"
 }
 
-# use VARIANT: absent, unused (the module is there, but for another port) or protected.
+# use VARIANT: absent, empty (without the module, but with chains of nftables without a rule where its hooks
+# are: what any hook costs), unused (the module is there, but for another port) or protected.
 use() {
-	if [ "$1" = absent ]; then
-		[ "$variant" = absent ] || module_down
-	elif [ "$variant" = absent ]; then
-		module_up
-		service_address_up b
-		need_protection
+	[ "$variant" != empty ] || on a nft delete table inet empty
+	if has_module "$1"; then
+		has_module "$variant" || module_and_address_up
+	elif has_module "$variant"; then
+		module_down
 	fi
+	[ "$1" != empty ] || empty_chains
 	variant=$1
 	port=80
 	[ "$variant" != unused ] || port=81
+}
+
+has_module() { [ "$1" = unused ] || [ "$1" = protected ]; }
+
+module_and_address_up() {
+	module_up
+	service_address_up b
+	need_protection
+}
+
+empty_chains() {
+	on a nft "add table inet empty
+		add chain inet empty input { type filter hook input priority 150; }
+		add chain inet empty output { type filter hook output priority 150; }"
 }
 
 module_down() {

@@ -69,7 +69,6 @@ def main():
     summary = Figures(measurements).summary()
     summary["kernel"] = kernel
     summary["module"] = os.environ.get("MODULE_COMMIT", "unknown")
-    summary["seed"] = None
     summary["short"] = bool(os.environ.get("SHORT"))
     tell(summary)
     results.store("cost", summary)

@@ -10,6 +10,8 @@ import statistics
 
 NS_PER_INSTRUCTION = 2
 UNITS = {"download": "MB", "upload": "MB", "requests": "request", "connects": "connection"}
+# Of the module; "empty" is without it, but with empty hooks where it has its own.
+VARIANTS = ("absent", "empty", "unused", "protected")
 # So many at a time; one, where it is about latency.
 PARALLEL = {"requests": 16, "connects": 16}
 # The goals: protected over absent.
@@ -69,13 +71,13 @@ class Figures:
     def workload(self, workload):
         """One line of the table."""
         costs = {variant: self.costs(workload, variant, parallel=PARALLEL.get(workload))
-                 for variant in ("absent", "unused", "protected")}
+                 for variant in VARIANTS}
         absent = median(costs["absent"])
         return {
             "unit": UNITS[workload], "rounds": len(costs["absent"]),
             "instructions": {variant: round(median(values)) for variant, values in costs.items()},
-            "unused_over_absent": round(median(costs["unused"]) / absent, 4),
-            "protected_over_absent": round(median(costs["protected"]) / absent, 4),
+            **{f"{variant}_over_absent": round(median(costs[variant]) / absent, 4)
+               for variant in VARIANTS[1:]},
             # How far the rounds lie apart: of all, in per cent.
             "spread_percent": {variant: round(100 * (max(values) - min(values)) / median(values), 2)
                                for variant, values in costs.items()},
@@ -139,7 +141,7 @@ class Figures:
             "workloads": {workload: self.workload(workload) for workload in UNITS},
             "channel": {workload: self.channel(workload) for workload in UNITS},
             "per_idle_second": {variant: self.per_idle_second(variant)
-                                for variant in ("absent", "unused", "protected")},
+                                for variant in VARIANTS},
             "latency_us": {workload: self.latency(workload)
                            for workload in ("requests", "connects")},
             "split": {workload: self.split(workload) for workload in UNITS

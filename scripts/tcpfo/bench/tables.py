@@ -18,13 +18,15 @@ def tell_workloads(summary):
     rows = []
     for name, one in summary["workloads"].items():
         rows.append([f"{name}, per {one['unit']}", *one["instructions"].values(),
-                     f"{one['unused_over_absent']:.4f}", f"{one['protected_over_absent']:.4f}",
+                     *(f"{one[variant + '_over_absent']:.4f}"
+                       for variant in ("empty", "unused", "protected")),
                      f"{one['goal']:.2f}", max(one["spread_percent"].values())])
     unused = summary["workloads"]["download"]["goal_unused"]
-    table("Instructions of the whole machine: client, switch, node a and node b. Module absent, "
-          f"loaded but\nnot for this port, protecting. Goal of unused / absent: {unused}",
-          ["workload", "absent", "unused", "protected", "unused/", "protected/", "goal", "range %"],
-          rows)
+    table("Instructions of the whole machine: client, switch, node a and node b. Module absent; empty "
+          "hooks in\nits place; loaded, but not for this port; protecting. Goal of unused / absent: "
+          f"{unused}",
+          ["workload", "absent", "empty", "unused", "protected", "empty/", "unused/", "protected/",
+           "goal", "range %"], rows)
 
 
 def tell_split(summary):
@@ -64,7 +66,7 @@ def tell_rest(summary):
           ["handover", "TCP_REPAIR in user space", "times as much", "goal"],
           [[f"{moves['handover']:,}", moves["repair"], moves["repair_over_handover"],
             moves["goal"]]])
-    table("Per idle second: instructions of all threads", ["absent", "unused", "protected"],
+    table("Per idle second: instructions of all threads", list(summary["per_idle_second"]),
           [[f"{value:,}" for value in summary["per_idle_second"].values()]])
 
 
