@@ -257,8 +257,12 @@ fn log(
     }
 }
 
-/// A segment of the service.
-pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) -> Verdict {
+/// A segment of the service; it is given back if the connection is not one that this node serves.
+pub(crate) fn outbound<'a>(
+    service: &Service,
+    flow: &FlowRef,
+    segment: Segment<'a>,
+) -> Result<Verdict, Segment<'a>> {
     if segment.header.has(flags::SYN) {
         return syn_ack_again(service, flow, segment);
     }
@@ -274,13 +278,14 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
         FlowState::Unprotected(unprotected) => {
             let verdict = unprotected.outbound(&passed, service.stalls());
             drop(state);
-            return obey(service, segment, verdict);
+            return Ok(obey(service, segment, verdict));
         }
-        _ => return segment.packet.accept(),
+        FlowState::Gone => return Ok(segment.packet.accept()),
+        FlowState::Replica(_) | FlowState::Restoring(_) => return Err(segment),
     };
     if tracked.session != service.node.channel.session() {
         drop(state);
-        return outbound_stale(service, flow, segment, &passed);
+        return Ok(outbound_stale(service, flow, segment, &passed));
     }
     kill_point!(service.node, Fin if segment.header.has(flags::FIN));
     #[cfg(tcpfo_test)]
@@ -288,7 +293,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
         tracked
             .tracker
             .outbound_unprotected(&passed.header, passed.len);
-        return segment.packet.accept();
+        return Ok(segment.packet.accept());
     }
     if !service.waits_for_backup() {
         tracked
@@ -299,7 +304,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
             drop(give_up(service, &flow.key, &mut state, Reason::Log));
         }
         drop(state);
-        return segment.packet.accept();
+        return Ok(segment.packet.accept());
     }
     let verdict = tracked
         .tracker
@@ -314,7 +319,7 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
         drop(state);
         // It leaves whole. What was kept is older, and says less.
         drop(leftover);
-        return segment.packet.accept();
+        return Ok(segment.packet.accept());
     }
     // TCP does not send again what it believes to be still on its way out: nothing is held for longer
     // than it is of use.
@@ -334,10 +339,10 @@ pub(crate) fn outbound(service: &Service, flow: &FlowRef, segment: Segment<'_>) 
         let replaced = tracked.kept.replace(held);
         drop(state);
         drop(replaced);
-        return verdict;
+        return Ok(verdict);
     }
     drop(state);
-    obey(service, segment, verdict)
+    Ok(obey(service, segment, verdict))
 }
 
 /// A segment of the service on a connection that was logged in another session.
@@ -385,8 +390,15 @@ fn obey(service: &Service, mut segment: Segment<'_>, verdict: Outbound) -> Verdi
 }
 
 /// A SYN-ACK of a connection that is known: sent again, or for a new connection of the same name.
-fn syn_ack_again(service: &Service, flow: &FlowRef, segment: Segment<'_>) -> Verdict {
+fn syn_ack_again<'a>(
+    service: &Service,
+    flow: &FlowRef,
+    segment: Segment<'a>,
+) -> Result<Verdict, Segment<'a>> {
     let mut state = flow.state.lock();
+    if matches!(&*state, FlowState::Replica(_) | FlowState::Restoring(_)) {
+        return Err(segment);
+    }
     if let FlowState::Tracked(tracked) = &*state {
         // The acknowledgement number of a SYN-ACK is that of the SYN, plus 1.
         let same = segment.header.ack == Seq::new(tracked.tracker.incarnation()).add(1);
@@ -395,16 +407,16 @@ fn syn_ack_again(service: &Service, flow: &FlowRef, segment: Segment<'_>) -> Ver
             let waited = time::jiffies().saturating_sub(tracked.began);
             if waited <= service.patience() {
                 drop(state);
-                return segment.packet.absorb();
+                return Ok(segment.packet.absorb());
             }
             drop(give_up(service, &flow.key, &mut state, Reason::Late));
         }
         if same {
             drop(state);
-            return segment.packet.accept();
+            return Ok(segment.packet.accept());
         }
     }
     drop(state);
     closed(service, flow);
-    syn_ack(service, segment)
+    Ok(syn_ack(service, segment))
 }

@@ -412,21 +412,8 @@ impl Service {
         if segment.header.any(flags::FIN | flags::RST) {
             flow.ending.store(true, Relaxed);
         }
-        let state = flow.state.lock();
-        match &*state {
-            FlowState::Restoring(_) => {
-                drop(state);
-                takeover::outbound(&self, &flow, segment)
-            }
-            FlowState::Replica(_) => {
-                drop(state);
-                segment.packet.absorb()
-            }
-            FlowState::Tracked(_) | FlowState::Unprotected(_) | FlowState::Gone => {
-                drop(state);
-                primary::outbound(&self, &flow, segment)
-            }
-        }
+        primary::outbound(&self, &flow, segment)
+            .unwrap_or_else(|segment| takeover::outbound(&self, &flow, segment))
     }
 
     /// A standby does not answer for the address; whoever else claims it is heard of.

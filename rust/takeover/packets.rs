@@ -107,8 +107,11 @@ pub(crate) fn inbound<'a>(
 pub(crate) fn outbound(service: &Service, flow: &FlowRef, mut segment: Segment<'_>) -> Verdict {
     let timestamps = segment.options().timestamps;
     let mut state = flow.state.lock();
-    let FlowState::Restoring(restoring) = &mut *state else {
-        return segment.packet.accept();
+    let restoring = match &mut *state {
+        FlowState::Restoring(restoring) => restoring,
+        // Whatever still has its name does not speak for it.
+        FlowState::Replica(_) => return segment.packet.absorb(),
+        _ => return segment.packet.accept(),
     };
     match restoring.machine.phase() {
         // The end of a child that nobody needs.
