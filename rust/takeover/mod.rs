@@ -334,6 +334,7 @@ fn step(service: &Service, flow: &FlowRef, now_ms: u64) -> Step {
     if restoring.is_given_up {
         return Step::Vanished;
     }
+    restoring.note_turn(now_ms);
     restoring.note_progress(now_ms);
     if restoring.machine.phase() != Phase::Lost && now_ms - restoring.alive_ms >= restoring.hold_ms
     {

@@ -29,7 +29,10 @@ use crate::{
 
 /// After how long without progress a connection, whose client may be gone, makes room for another
 /// one, in milliseconds.
-const STALLED_MS: u64 = 100;
+pub(super) const STALLED_MS: u64 = 100;
+/// For how long a connection that is under way may have had no turn, in milliseconds: the director
+/// looks after all of them more often than that.
+const MISSED_TURN_MS: u64 = 2_000;
 /// How long to wait for an answer to what was injected, in milliseconds.
 pub(super) const RETRY_MS: u64 = 20;
 /// How long to wait for the client's answer to the question where it is, in milliseconds.
@@ -73,6 +76,8 @@ pub(crate) struct Restoring {
     pub(super) begun_us: u64,
     /// When to try again, on the monotonic clock in milliseconds.
     pub(super) retry_ms: u64,
+    /// When it last had a turn, or 0.
+    turn_ms: u64,
     /// When it last came further, or the server had reason to keep it waiting.
     pub(super) alive_ms: u64,
     /// The machine's progress, and when it was last seen to change.
@@ -101,6 +106,7 @@ impl Restoring {
             open: replica.open,
             begun_us: time::now_us(),
             retry_ms: 0,
+            turn_ms: 0,
             progress: 0,
             moved_ms: now_ms,
             alive_ms: now_ms,
@@ -182,6 +188,16 @@ impl Restoring {
             ..self.open
         };
         Unprotected::carried_on(tracker, &open, self.input, stalls)
+    }
+
+    /// Takes note of a turn. What had none, as others were before it, did not stand still: its time
+    /// begins anew. So does that of a connection whose client has spoken long before its first turn.
+    pub(super) fn note_turn(&mut self, now_ms: u64) {
+        if now_ms - self.turn_ms > MISSED_TURN_MS {
+            self.moved_ms = now_ms;
+            self.alive_ms = now_ms;
+        }
+        self.turn_ms = now_ms;
     }
 
     pub(super) fn note_progress(&mut self, now_ms: u64) {
