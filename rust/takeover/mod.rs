@@ -48,7 +48,6 @@ pub(crate) use packets::{
     outbound,
     syn_ack, //
 };
-use queue::AT_ONCE;
 pub(crate) use queue::{
     abandon,
     wake,
@@ -91,9 +90,11 @@ pub(crate) fn advance(service: &Service) -> u64 {
     // Held for the whole round, so that nobody ends the takeover in the midst of it.
     let mut queue = service.takeover.queue.lock();
     queue.refill(service);
+    queue.make_room(service);
     let mut under_way = 0;
+    let at_once = queue.at_once;
     queue.urgent.retain(|flow| {
-        if under_way == AT_ONCE {
+        if under_way == at_once {
             return true;
         }
         match turn(service, flow) {
@@ -335,7 +336,9 @@ fn step(service: &Service, flow: &FlowRef, now_ms: u64) -> Step {
         return Step::Vanished;
     }
     restoring.note_turn(now_ms);
-    restoring.note_progress(now_ms);
+    if restoring.note_progress(now_ms) {
+        service.takeover.moved_ms.store(now_ms, Relaxed);
+    }
     if restoring.machine.phase() != Phase::Lost && now_ms - restoring.alive_ms >= restoring.hold_ms
     {
         return Step::Failed;

@@ -4,7 +4,8 @@
 
 use super::{
     begin,
-    give_up, //
+    give_up,
+    restoring::STALLED_MS, //
 };
 use crate::{
     kapi::{
@@ -28,6 +29,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
+            Relaxed,
             Release, //
         },
         Mutex, //
@@ -35,8 +37,8 @@ use kernel::{
 };
 
 /// How many connections make progress at the same time: as few as keep the node busy, so that the
-/// first are done early and not all of them late.
-pub(super) const AT_ONCE: usize = 32;
+/// first are done early and not all of them late. As many more when nothing moves.
+const AT_ONCE: usize = 32;
 /// The same of those that were at rest, whose clients wait for nothing: they follow when no more than
 /// that of the others make progress.
 const AT_REST_AT_ONCE: usize = 8;
@@ -52,16 +54,20 @@ pub(crate) struct Takeover {
     woken: SpinLockBh<KVec<FlowRef>>,
     /// Whether there are any connections that have not come to their end.
     pub(super) going_on: Atomic<u32>,
+    /// When one of them last came further, on the monotonic clock in milliseconds. The director's.
+    pub(super) moved_ms: Atomic<u64>,
 }
 
 /// The connections that have not come to their end yet.
 pub(super) struct Queue {
-    /// Those that somebody waits for. The first [`AT_ONCE`] are under way.
+    /// Those that somebody waits for. The first `at_once` are under way.
     pub(super) urgent: KVVec<FlowRef>,
     /// Those that were at rest.
     pub(super) at_rest: KVVec<FlowRef>,
     /// How many made progress in the last round.
     pub(super) under_way: usize,
+    /// How many may make progress at the same time.
+    pub(super) at_once: usize,
 }
 
 impl Queue {
@@ -69,6 +75,7 @@ impl Queue {
         urgent: KVVec::new(),
         at_rest: KVVec::new(),
         under_way: 0,
+        at_once: AT_ONCE,
     };
 
     pub(super) fn is_empty(&self) -> bool {
@@ -82,6 +89,18 @@ impl Queue {
         }
         // There is room.
         let _ = self.urgent.push_within_capacity(flow);
+    }
+
+    /// Has more connections make progress at the same time if none does: their servers think, but the
+    /// node has nothing to do.
+    pub(super) fn make_room(&mut self, service: &Service) {
+        let moved_ms = &service.takeover.moved_ms;
+        let now_ms = time::now_ms();
+        if self.under_way < self.at_once || now_ms < moved_ms.load(Relaxed) + STALLED_MS {
+            return;
+        }
+        self.at_once += AT_ONCE;
+        moved_ms.store(now_ms, Relaxed);
     }
 
     /// Has connections follow that were at rest: those whose clients have spoken since, and others for
@@ -111,6 +130,7 @@ impl Takeover {
             queue <- new_mutex!(Queue::EMPTY, "Takeover::queue"),
             woken <- new_spinlock_bh!(KVec::new(), "Takeover::woken"),
             going_on: Atomic::new(0),
+            moved_ms: Atomic::new(0),
         })
     }
 
@@ -132,7 +152,9 @@ impl Takeover {
             urgent,
             at_rest,
             under_way: AT_ONCE,
+            at_once: AT_ONCE,
         };
+        self.moved_ms.store(time::now_ms(), Relaxed);
         self.going_on.store(u32::from(!queue.is_empty()), Release);
         *self.queue.lock() = queue;
     }

@@ -30,6 +30,9 @@ use crate::{
 /// After how long without progress a connection, whose client may be gone, makes room for another
 /// one, in milliseconds.
 pub(super) const STALLED_MS: u64 = 100;
+/// The same of one for which this node has to do something: it may be too busy for that, and then more
+/// to do is of no help.
+const SERVER_STALLED_MS: u64 = 1000;
 /// For how long a connection that is under way may have had no turn, in milliseconds: the director
 /// looks after all of them more often than that.
 const MISSED_TURN_MS: u64 = 2_000;
@@ -200,9 +203,11 @@ impl Restoring {
         self.turn_ms = now_ms;
     }
 
-    pub(super) fn note_progress(&mut self, now_ms: u64) {
+    /// Returns whether it has come further since the last turn.
+    pub(super) fn note_progress(&mut self, now_ms: u64) -> bool {
         let progress = self.machine.progress();
-        if progress != self.progress {
+        let moved = progress != self.progress;
+        if moved {
             self.progress = progress;
             self.moved_ms = now_ms;
             self.alive_ms = now_ms;
@@ -213,10 +218,23 @@ impl Restoring {
         if self.machine.waits_for_server(held) || is_client_slow {
             self.alive_ms = now_ms;
         }
+        moved
+    }
+
+    /// Returns whether it has stood still for so long that there is room for another one.
+    fn is_stalled(&self, now_ms: u64) -> bool {
+        let waits_for_client = matches!(self.machine.phase(), Phase::Probe | Phase::Lost)
+            || self.machine.waits_for_client(self.input.end());
+        let patience_ms = if waits_for_client {
+            STALLED_MS
+        } else {
+            SERVER_STALLED_MS
+        };
+        now_ms - self.moved_ms >= patience_ms
     }
 
     fn wait(&self, now_ms: u64, until_ms: u64) -> Step {
-        Step::Wait(until_ms, now_ms - self.moved_ms >= STALLED_MS)
+        Step::Wait(until_ms, self.is_stalled(now_ms))
     }
 
     pub(super) fn step(&mut self, now_ms: u64) -> Step {
@@ -241,7 +259,7 @@ impl Restoring {
             }
             Phase::Probe => {
                 self.retry_ms = now_ms + ASK_AGAIN_MS;
-                Step::Ask(self.retry_ms, now_ms - self.moved_ms >= STALLED_MS)
+                Step::Ask(self.retry_ms, self.is_stalled(now_ms))
             }
         }
     }
