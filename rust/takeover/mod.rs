@@ -89,7 +89,8 @@ pub(crate) fn advance(service: &Service) -> u64 {
     let mut next = u64::MAX;
     // Held for the whole round, so that nobody ends the takeover in the midst of it.
     let mut queue = service.takeover.queue.lock();
-    queue.refill(service);
+    let began_us = time::now_us();
+    queue.refill(service, began_us);
     queue.make_room(service);
     let mut under_way = 0;
     let at_once = queue.at_once;
@@ -122,6 +123,7 @@ pub(crate) fn advance(service: &Service) -> u64 {
         }
     });
     queue.under_way = under_way;
+    next = next.min(queue.pause(began_us));
     if queue.is_empty() && service.takeover.is_going_on() {
         service.takeover.going_on.store(0, Release);
         service.report.end(service);

@@ -42,6 +42,9 @@ const AT_ONCE: usize = 32;
 /// The same of those that were at rest, whose clients wait for nothing: they follow when no more than
 /// that of the others make progress.
 const AT_REST_AT_ONCE: usize = 8;
+/// How many times as long as it takes to begin with those there is a pause then: nobody waits for them,
+/// but for the server, to which this leaves the most of a processor.
+const AT_REST_PAUSE: u64 = 3;
 
 /// The takeover of a service.
 #[pin_data]
@@ -68,6 +71,8 @@ pub(super) struct Queue {
     pub(super) under_way: usize,
     /// How many may make progress at the same time.
     pub(super) at_once: usize,
+    /// When others that were at rest may follow, on the monotonic clock in microseconds.
+    at_rest_us: u64,
 }
 
 impl Queue {
@@ -76,6 +81,7 @@ impl Queue {
         at_rest: KVVec::new(),
         under_way: 0,
         at_once: AT_ONCE,
+        at_rest_us: 0,
     };
 
     pub(super) fn is_empty(&self) -> bool {
@@ -104,18 +110,36 @@ impl Queue {
     }
 
     /// Has connections follow that were at rest: those whose clients have spoken since, and others for
-    /// which there is time now. One may have its turn twice; the second is of no effect.
-    pub(super) fn refill(&mut self, service: &Service) {
+    /// which there is time at `now_us`. One may have its turn twice; the second is of no effect.
+    pub(super) fn refill(&mut self, service: &Service, now_us: u64) {
         let woken = mem::take(&mut *service.takeover.woken.lock());
         for flow in woken {
             self.add(service, flow);
+        }
+        if now_us < self.at_rest_us {
+            return;
         }
         for _ in self.under_way..AT_REST_AT_ONCE {
             let Some(flow) = self.at_rest.pop() else {
                 return;
             };
             self.add(service, flow);
+            // Until it is known how long they take.
+            self.at_rest_us = u64::MAX;
         }
+    }
+
+    /// The round is over that began at `began_us`. Returns when others that were at rest may follow, on
+    /// the monotonic clock in milliseconds.
+    pub(super) fn pause(&mut self, began_us: u64) -> u64 {
+        if self.at_rest_us == u64::MAX {
+            let now_us = time::now_us();
+            self.at_rest_us = now_us + AT_REST_PAUSE * (now_us - began_us);
+        }
+        if self.at_rest.is_empty() || self.under_way >= AT_REST_AT_ONCE {
+            return u64::MAX;
+        }
+        self.at_rest_us.div_ceil(1000)
     }
 }
 
@@ -153,6 +177,7 @@ impl Takeover {
             at_rest,
             under_way: AT_ONCE,
             at_once: AT_ONCE,
+            at_rest_us: 0,
         };
         self.moved_ms.store(time::now_ms(), Relaxed);
         self.going_on.store(u32::from(!queue.is_empty()), Release);
