@@ -189,6 +189,7 @@ impl Node {
 
     /// A session has begun: what was held of the last one's connections is of no use any more.
     pub(crate) fn session_began(&self, hello: &Hello) {
+        self.confirmations.lock().forget();
         self.peer_id.store(hello.node.get(), Relaxed);
         self.peer_clock_ahead_ms.store(0, Relaxed);
         self.stats.sessions.inc();

@@ -93,7 +93,7 @@ number limits/max_connections 1 $((1 << 24)) 0 $(((1 << 24) + 1))
 number limits/max_log_bytes 65536 $((1 << 44)) 0 65535 $(((1 << 44) + 1))
 number limits/max_log_bytes_per_connection 65536 $((1 << 44)) 65535 $(((1 << 44) + 1))
 put a channel/peer_timeout_ms 600000
-number channel/gather_us 0 100000 100001
+number channel/gather_us 0 50000 50001
 number channel/heartbeat_interval_ms 10 10000 0 9 10001
 number channel/peer_timeout_ms 200 600000 0 199 600001
 put a channel/peer_timeout_ms 500

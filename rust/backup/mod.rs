@@ -125,6 +125,11 @@ impl Confirmations {
         }
     }
 
+    /// Another session has begun: what was to be confirmed in the last one is not.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::new();
+    }
+
     /// The batch has ended: logs what is to be confirmed last, and returns whether there was anything.
     pub(crate) fn finish(&mut self, node: &Node) -> bool {
         self.log(node);

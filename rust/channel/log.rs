@@ -90,6 +90,8 @@ struct Inner {
     records: u64,
     /// Whether somebody waits for one of them.
     awaited: bool,
+    /// Whether the peer will answer to one of them.
+    answered: bool,
     /// Whether somebody waits for something in a batch that was taken, and not answered yet.
     in_flight: bool,
     sequence: u32,
@@ -118,6 +120,7 @@ impl Log {
                     limit: 0,
                     records: 0,
                     awaited: false,
+                    answered: false,
                     in_flight: false,
                     sequence: 0,
                 },
@@ -156,6 +159,7 @@ impl Log {
         inner.bytes = 0;
         inner.records = 0;
         inner.awaited = false;
+        inner.answered = false;
         inner.in_flight = false;
         drop(inner);
         self.due.raise();
@@ -254,6 +258,7 @@ impl Log {
         let before = inner.bytes;
         inner.bytes += len;
         inner.records += 1;
+        inner.answered |= record::is_confirmed::<B>();
         Ok((before, inner.bytes))
     }
 
@@ -283,7 +288,8 @@ impl Log {
             return None;
         }
         inner.bytes = 0;
-        inner.in_flight |= mem::take(&mut inner.awaited);
+        let answered = mem::take(&mut inner.answered);
+        inner.in_flight |= mem::take(&mut inner.awaited) && answered;
         let mut batch = Batch {
             socket: inner.socket.clone()?,
             frames: mem::take(&mut inner.frames),

@@ -205,6 +205,8 @@ impl Channel {
 
     /// Stops the threads and ends the session. May sleep.
     pub(crate) fn disable(&self) {
+        // Nobody enables it anew before all of this session is gone.
+        let _config = self.config.lock();
         let threads = self.threads.lock().take();
         self.hang_up();
         drop(threads);

@@ -49,14 +49,14 @@ impl Outlet {
         let _drop_outside_lock = self.current.lock().take();
     }
 
-    /// Sends all that waits. Sleeps until the socket has taken it.
+    /// Sends what waits now. Sleeps until the socket has taken it.
     pub(super) fn send(&self, node: &Node) {
         send(&mut self.current.lock(), node, Wait::Yes);
     }
 
-    /// Sends what waits, as far as that is possible at once. May sleep, but not for the peer.
+    /// Sends what waits now, as far as that is possible at once. May sleep, but not for the peer.
     ///
-    /// Returns whether nothing is left that another thread has to send.
+    /// Returns whether nothing of it is left that another thread has to send.
     pub(super) fn try_send(&self, node: &Node) -> bool {
         self.current
             .try_lock()
@@ -64,22 +64,30 @@ impl Outlet {
     }
 }
 
-/// Sends `current`, and then what the log has. Returns whether nothing is left.
+/// Sends `current`, and then what the log has; not what comes meanwhile, as that might go on for ever, and
+/// the caller has other things to do. Returns whether nothing is left of it.
 fn send(current: &mut Option<Outgoing>, node: &Node, wait: Wait) -> bool {
-    let log = &node.channel.log;
-    while let Some(outgoing) = current.take().or_else(|| take(log)) {
-        match outgoing.send(node, wait) {
-            Ok(batch) => {
-                node.stats.records_sent.add(batch.records);
-                log.recycle(batch);
-            }
-            Err((e, rest)) if e == EAGAIN && wait == Wait::No => {
-                *current = Some(rest);
-                return false;
-            }
-            // The receiver notices, and begins anew.
-            Err((_, rest)) => rest.batch.socket.shut_down(),
+    if let Some(rest) = current.take() {
+        if !send_one(rest, current, node, wait) {
+            return false;
         }
+    }
+    take(&node.channel.log).is_none_or(|next| send_one(next, current, node, wait))
+}
+
+/// Sends `outgoing`, or leaves the rest of it in `current`. Returns whether there is none.
+fn send_one(outgoing: Outgoing, current: &mut Option<Outgoing>, node: &Node, wait: Wait) -> bool {
+    match outgoing.send(node, wait) {
+        Ok(batch) => {
+            node.stats.records_sent.add(batch.records);
+            node.channel.log.recycle(batch);
+        }
+        Err((e, rest)) if e == EAGAIN && wait == Wait::No => {
+            *current = Some(rest);
+            return false;
+        }
+        // The receiver notices, and begins anew.
+        Err((_, rest)) => rest.batch.socket.shut_down(),
     }
     true
 }

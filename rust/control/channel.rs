@@ -20,6 +20,9 @@ use kernel::{
     }, //
 };
 
+/// Half of what a connection is protected for at least without a confirmation (`commit_timeout_ms`).
+const MAX_GATHER_US: u64 = 50_000;
+
 /// The files.
 pub(super) const ATTRIBUTES: &[Attribute<Node>] = &[
     Attribute::rw(
@@ -57,7 +60,7 @@ pub(super) const ATTRIBUTES: &[Attribute<Node>] = &[
         c"gather_us",
         |node, out| write!(out, "{}", node.channel.log.gather_us.load(Relaxed)),
         |node, text| {
-            let us = parse::number("gather_us", text, 0..=100_000)?;
+            let us = parse::number("gather_us", text, 0..=MAX_GATHER_US)?;
             node.channel.log.gather_us.store(us, Relaxed);
             Ok(())
         },

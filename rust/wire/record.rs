@@ -66,6 +66,11 @@ pub(crate) trait Body: FromBytes + IntoBytes + Immutable + KnownLayout + Unalign
     const KIND: u8;
 }
 
+/// Returns whether the peer confirms what a record of this kind says.
+pub(crate) const fn is_confirmed<B: Body>() -> bool {
+    matches!(B::KIND, Open::KIND | Data::KIND)
+}
+
 macro_rules! bodies {
     ($($(#[$meta:meta])* $name:ident = $kind:literal { $($(#[$fmeta:meta])* $field:ident: $ty:ty,)* })*) => {
         $(
