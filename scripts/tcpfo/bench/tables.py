@@ -22,9 +22,9 @@ def tell_workloads(summary):
                        for variant in ("empty", "unused", "protected")),
                      f"{one['goal']:.2f}", max(one["spread_percent"].values())])
     unused = summary["workloads"]["download"]["goal_unused"]
-    table("Instructions of the whole machine: client, switch, node a and node b. Module absent; empty "
-          "hooks in\nits place; loaded, but not for this port; protecting. Goal of unused / absent: "
-          f"{unused}",
+    table("Instructions of the whole machine: client, switch, node a and node b. Module absent; "
+          "empty hooks in\nits place; loaded, but not for this port; protecting. Goal of unused / "
+          f"absent: {unused}",
           ["workload", "absent", "empty", "unused", "protected", "empty/", "unused/", "protected/",
            "goal", "range %"], rows)
 
