@@ -22,6 +22,7 @@ from addresses import stream_socket
 
 # Of a download, before the takeover, in bytes.
 BEGINNING = 20_000
+END_OF_HEAD = b"\r\n\r\n"
 # How many connections are opened or speak at the same time.
 AT_ONCE = 100
 
@@ -41,15 +42,17 @@ class Connection:
         self.socket.connect((options.address, options.port))
         self.socket.settimeout(options.timeout)
         self.host = options.address
-        self.seen = b""
+        self.head = b""
         self.expected = b""
+        self.seen = 0
         self.began = 0.0
 
     def ask(self, path, content):
-        """Sends a request, whose answer ends in `content`."""
+        """Sends a request, whose answer has `content`."""
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode())
-        self.seen = b""
+        self.head = b""
         self.expected = content
+        self.seen = 0
         self.began = time.monotonic()
 
     def receive(self, most=65536):
@@ -57,15 +60,21 @@ class Connection:
         data = self.socket.recv(most)
         if not data:
             raise Failed("the end of the stream")
-        self.seen += data
-        header, end, body = self.seen.partition(b"\r\n\r\n")
-        if not end:
-            return False
-        if not header.startswith(b"HTTP/1.1 200 "):
-            raise Failed(header.decode(errors="replace").splitlines()[0])
-        if not self.expected.startswith(body):
-            raise Failed(f"a wrong byte among the first {len(body)}")
-        return len(body) == len(self.expected)
+        if not self.head.endswith(END_OF_HEAD):
+            data = self.take_head(data)
+        end = self.seen + len(data)
+        if self.expected[self.seen:end] != data:
+            raise Failed(f"a wrong byte among the first {end}")
+        self.seen = end
+        return self.head.endswith(END_OF_HEAD) and end == len(self.expected)
+
+    def take_head(self, data):
+        """Takes in what belongs to the head of the answer; returns the rest."""
+        head, end, rest = (self.head + data).partition(END_OF_HEAD)
+        self.head = head + end
+        if end and not head.startswith(b"HTTP/1.1 200 "):
+            raise Failed(head.decode(errors="replace").splitlines()[0])
+        return rest
 
 
 class Crowd:
@@ -94,7 +103,7 @@ class Crowd:
                 events = selector.select(self.options.timeout)
                 if not events:
                     for key in selector.get_map().values():
-                        self.fail(key.data, f"hangs, after {len(key.data.seen)} bytes")
+                        self.fail(key.data, f"hangs, after {key.data.seen} bytes")
                     return waits
                 for key, _ in events:
                     try:
@@ -120,7 +129,7 @@ def begin_downloads(options, content):
     for number in range(options.downloads):
         connection = Connection(options, f"download {number}")
         connection.ask(options.large, content)
-        while len(connection.seen) < BEGINNING:
+        while connection.seen < BEGINNING:
             connection.receive(4096)
         downloads.append(connection)
     return downloads
