@@ -26,6 +26,9 @@ CLIENT_ADDRESS = "10.77.0.1"
 SERVICE_ADDRESS = "10.77.0.100"
 SYSFS = "/sys/kernel/tcp_failover/net"
 MODULE = "/src/build/tcp_failover.ko"
+# Of takeover/: what a node says of its last one.
+FIGURES = ("detected_us", "address_us", "first_socket_us", "last_socket_us", "first_splice_us",
+           "last_splice_us", "restore_max_us", "at_rest", "restored", "failed", "bytes_absorbed")
 
 
 def wait_for(what, condition, timeout=20, interval=0.1):
@@ -45,6 +48,31 @@ def mac(number):
     return f"52:54:00:00:77:{number:02x}"
 
 
+def start_capture(guest, device, address, path):
+    """Records the headers of all traffic of an address as PATH.pcap; PATH.tcpdump is beside it."""
+    guest.run(f"""
+        rm -f {path}.tcpdump
+        tcpdump -i {device} -s 128 -B 16384 -U -Z root -w {path}.pcap \
+            'arp or icmp or host {address}' >{path}.tcpdump 2>&1 </dev/null &
+        echo $! >{path}.pid
+        until grep -q 'listening on' {path}.tcpdump; do
+            kill -0 $! || {{ cat {path}.tcpdump; exit 1; }}
+            sleep 0.02
+        done""")
+
+
+def stop_capture(guest, path):
+    """Ends it. Raises when packets are missing."""
+    said = guest.run(f"""
+        pid=$(cat {path}.pid)
+        kill -INT $pid
+        while kill -0 $pid 2>/dev/null; do sleep 0.02; done
+        cat {path}.tcpdump""")
+    dropped = re.search(r"(\d+) packets dropped by kernel", said)
+    if dropped and int(dropped.group(1)):
+        raise GuestError(f"the capture is not complete: {dropped.group(0)}")
+
+
 class Node:
     """One of the two servers: its guest and what is special about it."""
 
@@ -55,6 +83,9 @@ class Node:
         self.mac = mac_address
         self.mac_bytes = bytes.fromhex(mac_address.replace(":", ""))
         self.alive = True
+        self.device = "eth0"
+        self.service = f"{SERVICE_ADDRESS}/32"
+        self.channel = f"10.78.0.{host}"
 
     def configure_network(self):
         """Addresses of the node itself, not the service's."""
@@ -64,21 +95,25 @@ class Node:
 
     def add_service_address(self):
         """The service's address; with the module only the active node answers for it."""
-        self.guest.run(f"ip addr add {SERVICE_ADDRESS}/32 dev eth0")
+        self.guest.run(f"ip addr replace {self.service} dev {self.device}")
+
+    def insert_module(self):
+        """The module, of which nothing is configured."""
+        self.guest.run(f"insmod {MODULE}")
 
     def load_module(self, peer, port=80, service="web"):
         """Loads the module and describes channel and service; the role comes later."""
+        self.insert_module()
         self.guest.run(f"""
             set -e
-            insmod {MODULE}
             d={SYSFS}
-            echo 10.78.0.{self.host} >$d/channel/local_address
-            echo 10.78.0.{peer.host} >$d/channel/peer_address
+            echo {self.channel} >$d/channel/local_address
+            echo {peer.channel} >$d/channel/peer_address
             echo 1 >$d/channel/enabled
             echo {service} >$d/services/create
-            echo {SERVICE_ADDRESS} >$d/services/{service}/address
+            echo {self.service.partition("/")[0]} >$d/services/{service}/address
             echo {port} >$d/services/{service}/port
-            echo eth0 >$d/services/{service}/device""")
+            echo {self.device} >$d/services/{service}/device""")
 
     def write(self, name, value):
         """Writes one of the module's files."""
@@ -98,6 +133,10 @@ class Node:
             running.kill()
             raise GuestError(f"{self.name}: {name} is {self.read(name)}, "
                              f"not {value} after {timeout} s") from None
+
+    def takeover_figures(self, service="web"):
+        """What it says of the takeover that made it active."""
+        return {name: int(self.read(f"services/{service}/takeover/{name}")) for name in FIGURES}
 
     def counters(self, service="web"):
         """All the module's files that can be read: {name: value}."""
@@ -186,21 +225,14 @@ class Cluster:
 
     def start_capture(self, name="client"):
         """Records the headers of all traffic of the service as the client sees it."""
-        self.client.run(f"""
-            tcpdump -i br0 -s 128 -B 16384 -U -w /tmp/{name}.pcap \
-                'arp or icmp or host {SERVICE_ADDRESS}' >/tmp/{name}.tcpdump 2>&1 </dev/null &
-            until grep -q 'listening on' /tmp/{name}.tcpdump; do sleep 0.02; done""")
+        start_capture(self.client, "br0", SERVICE_ADDRESS, f"/tmp/{name}")
 
     def stop_capture(self, name="client"):
         """Ends the capture; returns the file's path (in the sandbox)."""
-        self.client.run(f"""
-            pkill -INT tcpdump
-            while pgrep tcpdump >/dev/null; do sleep 0.02; done
-            cp /tmp/{name}.pcap /tmp/{name}.tcpdump /out/""")
-        dropped = re.search(r"(\d+) packets dropped by kernel",
-                            self.client.run(f"cat /tmp/{name}.tcpdump"))
-        if dropped and int(dropped.group(1)):
-            raise GuestError(f"the capture is not complete: {dropped.group(0)}")
+        try:
+            stop_capture(self.client, f"/tmp/{name}")
+        finally:
+            self.client.run(f"cp /tmp/{name}.pcap /tmp/{name}.tcpdump /out/", check=False)
         return os.path.join(self.out, name + ".pcap")
 
     def kernel_reports(self):

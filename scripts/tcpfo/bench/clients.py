@@ -5,6 +5,7 @@ The programs are those of selftests/bench. Measures nothing.
 """
 
 import time
+from collections import namedtuple
 
 from tcpfo.cluster import SERVICE_ADDRESS, wait_for
 from tcpfo.guest import GuestError
@@ -12,6 +13,9 @@ from tcpfo.guest import GuestError
 STARTED = time.monotonic()
 # Idle ones come from several addresses: one has not enough ports.
 SOURCES = [f"10.77.0.{number}" for number in range(11, 15)]
+Place = namedtuple("Place", "address port file programs folder")
+"""Where the service is, the file that it serves as /big, the programs, and what they are told by."""
+GUEST = Place(SERVICE_ADDRESS, 80, "/srv/www/big", "/src/selftests/bench", "/tmp")
 
 
 def say(text):
@@ -22,8 +26,9 @@ def say(text):
 class Clients:
     """The client's guest, and what was not as it should be."""
 
-    def __init__(self, guest):
+    def __init__(self, guest, place=GUEST):
         self.guest = guest
+        self.place = place
         self.failed = []
 
     def prepare(self):
@@ -68,17 +73,18 @@ class Clients:
 
     def start_downloads(self, number, under_way):
         """Begins downloads; returns what `stop_downloads` wants when each has so many bytes."""
+        place = self.place
         receivers = self.guest.start_command(f"""
-            ulimit -n 65536; rm -f /tmp/mark /tmp/stop
-            exec python3 /src/selftests/bench/receivers.py \
-                --address {SERVICE_ADDRESS} --file /srv/www/big --number {number} \
-                --bytes {under_way} --folder /tmp""")
+            ulimit -n 65536; rm -f {place.folder}/mark {place.folder}/stop
+            exec python3 {place.programs}/receivers.py \
+                --address {place.address} --port {place.port} --file {place.file} \
+                --number {number} --bytes {under_way} --folder {place.folder}""")
         self.wait_said(receivers, "ready", 300)
         return receivers
 
     def wait_resumed(self, receivers, timeout=180):
         """To be called when no bytes come: waits until each download has some again."""
-        self.guest.run("touch /tmp/mark")
+        self.guest.run(f"touch {self.place.folder}/mark")
         try:
             self.wait_said(receivers, "resumed", timeout)
         except GuestError as error:
@@ -86,6 +92,6 @@ class Clients:
 
     def stop_downloads(self, receivers):
         """Ends them."""
-        self.guest.run("touch /tmp/stop")
+        self.guest.run(f"touch {self.place.folder}/stop")
         code = receivers.wait(60)
         self.note(code == 0, receivers.output.strip().splitlines()[-1])

@@ -5,6 +5,7 @@ rebooted and stands by for the other one.
 Configures and kills; measures nothing.
 """
 
+from tcpfo.bench import pace
 from tcpfo.cluster import SERVICE_ADDRESS
 
 MAX_CONNECTIONS = 262_144
@@ -44,14 +45,7 @@ class Pair:
         self.rate = rate
         for node in self.cluster.nodes:
             if node.alive:
-                self.shape(node)
-
-    def shape(self, node):
-        """Each connection leaves the node as if over a line of its own."""
-        # Large segments are cut before: so they come one by one, and not all at the end of a pause.
-        node.guest.run(f"""
-            tc qdisc replace dev eth0 root handle 1: tbf rate 10gbit burst 2000 latency 1s
-            tc qdisc replace dev eth0 parent 1: fq maxrate {self.rate}""")
+                pace.shape(node, rate)
 
     @staticmethod
     def start_server(node):
@@ -77,7 +71,7 @@ class Pair:
         """Server and module; the module has no role yet, nor the node the address."""
         self.start_server(node)
         if self.rate:
-            self.shape(node)
+            pace.shape(node, self.rate)
         peer = self.cluster.b if node is self.cluster.a else self.cluster.a
         node.load_module(peer)
         node.write("limits/max_connections", MAX_CONNECTIONS)

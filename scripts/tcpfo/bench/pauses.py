@@ -38,6 +38,10 @@ class Takeover:
                 self.first.setdefault(step.client, step.time)
         self.resumed = sorted(self.first.values())
 
+    def pauses_ms(self):
+        """All pauses in milliseconds, the shortest first."""
+        return sorted(round(1000 * pause, 1) for pause in self.pauses.values())
+
     def read_segments(self, path, port, old, new):
         """Notes who spoke; returns the clients whose connections begin in the capture."""
         clients = set()

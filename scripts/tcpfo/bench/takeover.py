@@ -15,45 +15,21 @@ import sys
 import time
 from collections import namedtuple
 
-from tcpfo.bench import pauses, plots
+from tcpfo.bench import pace, pauses, plots
 from tcpfo.bench.clients import Clients, say
+from tcpfo.bench.load import Load
 from tcpfo.bench.pair import Pair
 from tcpfo.bench.stage import keep, stage
+from tcpfo.cluster import FIGURES
 from tcpfo.scenario import Clock
 
 Series = namedtuple("Series", "name active idle runs")
 SERIES = (Series("1", 1, 0, 8), Series("100", 100, 0, 10), Series("1000", 1000, 0, 6),
           Series("idle10000", 100, 10_000, 4), Series("idle100000", 100, 100_000, 2))
-# Segments per second, of all downloads together, and of one at most.
-SEGMENTS, SEGMENTS_EACH = 2000, 20
-SEGMENT_BITS = 1514 * 8
-# Of each download, before its node dies, in bytes.
-UNDER_WAY = 30_000
 MEMORY = 2560
 # The default of the module, and how much longer than that a client may wait.
 PEER_TIMEOUT_MS, GOAL_MS = 500, 50
 OUT = "/out/bench-takeover"
-FIGURES = ("detected_us", "address_us", "first_socket_us", "last_socket_us", "first_splice_us",
-           "last_splice_us", "restore_max_us", "at_rest", "restored", "failed", "bytes_absorbed")
-
-class Load:
-    """How busy the host's processors are, from now on."""
-
-    def __init__(self):
-        self.begin = self.read()
-
-    @staticmethod
-    def read():
-        """(jiffies that were not idle, all jiffies)."""
-        with open("/proc/stat", encoding="ascii") as file:
-            values = [int(word) for word in file.readline().split()[1:9]]
-        return sum(values) - values[3] - values[4], sum(values)
-
-    def percent(self):
-        """Until now."""
-        busy, all_of_it = self.read()
-        return round(100 * (busy - self.begin[0]) / max(1, all_of_it - self.begin[1]))
-
 
 class Bench:
     """A cluster in which takeovers are measured."""
@@ -72,11 +48,11 @@ class Bench:
     def run(self, series, number):
         """One takeover; returns its figures."""
         name = f"{series.name}-{number + 1}"
-        each = min(SEGMENTS_EACH, SEGMENTS / series.active)
-        self.pair.set_rate(f"{round(each * SEGMENT_BITS)}bit")
+        each = pace.each(series.active)
+        self.pair.set_rate(pace.rate(each))
         self.cluster.start_capture(name)
         clock = Clock(self.cluster.client)
-        downloads = self.clients.start_downloads(series.active, UNDER_WAY)
+        downloads = self.clients.start_downloads(series.active, pace.UNDER_WAY)
         self.pair.wait_ready()
         before = Load()
         time.sleep(0.5)
@@ -89,9 +65,7 @@ class Bench:
         self.clients.stop_downloads(downloads)
         clock.stop()
         capture = self.cluster.stop_capture(name)
-        figures = {name: int(self.pair.active.read("services/web/takeover/" + name))
-                   for name in FIGURES}
-        return self.judge(series, capture, clock, crashed, figures,
+        return self.judge(series, capture, clock, crashed, self.pair.active.takeover_figures(),
                           {"before_percent": steady, "during_percent": load})
 
     def judge(self, series, capture, clock, crashed, figures, load):
@@ -104,10 +78,9 @@ class Bench:
 
         def since(moment):
             return None if moment is None else round(1000 * (clock.to_host(moment) - crashed), 1)
-        spread = {name: value if name == "count" else round(1000 * value, 1)
-                  for name, value in pauses.spread(seen.pauses.values()).items()}
+        spread = pauses.spread(seen.pauses_ms())
         run = {"series": series.name, "died": self.pair.standby.name, "pause_ms": spread,
-               "pauses_ms": sorted(round(1000 * pause, 1) for pause in seen.pauses.values()),
+               "pauses_ms": seen.pauses_ms(),
                "since_crash_ms": {"last_heard": since(seen.silent),
                                   "announced": since(seen.announced),
                                   "first_segment": since(seen.spoke),
@@ -202,7 +175,7 @@ def main():
         bench.note(not reports, "the kernel logs" + "; ".join(reports[:3]))
     summary = [summarise(series, runs) for series in chosen]
     result = {"peer_timeout_ms": timeout, "goal_ms": timeout + GOAL_MS,
-              "segments_per_second": SEGMENTS, "summary": summary, "runs": runs}
+              "segments_per_second": pace.SEGMENTS, "summary": summary, "runs": runs}
     keep(os.path.join(OUT, "takeover.json"), result)
     plots.draw_pauses(os.path.join(OUT, "pauses.png"), summary, timeout, timeout + GOAL_MS)
     print(table(summary))
