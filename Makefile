@@ -52,13 +52,14 @@ demo: module build/wirecheck
 	@scripts/demo
 
 # SHORT=1 for a shorter one, PROFILE=download for where its instructions go.
-bench: module build/bench/load build/bench/repair
+# On real machines (BENCH=hw) a module and a compiler of one's own do: MODULE=, and cc on the client.
+bench: $(if $(filter hw,$(BENCH)),$(if $(MODULE),,module build/bench/load),module build/bench/load build/bench/repair)
 	@scripts/bench
 
-test: module test-module build/wirecheck
+test: module test-module build/wirecheck build/bench/load
 	@selftests/test.sh
 
-test-slow: module test-module build/wirecheck
+test-slow: module test-module build/wirecheck build/bench/load
 	@selftests/test.sh slow commit lockdep
 
 # For so many minutes.
@@ -84,7 +85,8 @@ help:
 	@echo 'make sandbox       only set the sandbox up (KVER=7.3.4 picks a kernel)'
 	@echo 'make demo          a download survives the death of its server (DEMO=upload, DEMO=many)'
 	@echo 'make bench         what protection costs (SHORT=1, PROFILE=download|upload|requests|connects)'
-	@echo '                   or BENCH=takeover|retry|memory, by the clock on the wall'
+	@echo '                   or BENCH=takeover|retry|memory, by the clock on the wall;'
+	@echo '                   BENCH=hw: on real machines over ssh, Documentation/bench_hw.rst'
 	@echo 'make test          the tests'
 	@echo 'make test-slow     those that take long: many kinds of connections, networks and hosts'
 	@echo 'make test-tcp      those over IPv4 and IPv6, and the table of them, Documentation/tcp.rst'
