@@ -42,7 +42,7 @@ run() {
 }
 
 # Many connections, networks, listeners, hosts or peers: a minute or more each.
-slow=(aggregates bad_network flood foreign_client hosts hostile listeners options peers scale sequence services states
+slow=(aggregates bad_network bench_hw flood foreign_client hosts hostile listeners options peers scale sequence services states
 	unsupported windows)
 
 names=("$@")
