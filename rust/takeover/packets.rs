@@ -223,7 +223,7 @@ pub(crate) fn syn_ack(service: &Service, flow: &FlowRef, mut segment: Segment<'_
         return segment.packet.absorb();
     }
     restoring.child_tsval = request.0.tsval;
-    restoring.began = (request.0.tsval, time::now_ms());
+    restoring.child_began = (request.0.tsval, time::now_ms());
     restoring.machine.syn_ack_seen();
     restoring.retry_ms = 0;
     drop(state);

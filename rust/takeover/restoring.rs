@@ -74,7 +74,7 @@ pub(crate) struct Restoring {
     /// The child's last timestamp.
     pub(super) child_tsval: u32,
     /// Its first one, and when that was, on the monotonic clock in milliseconds.
-    pub(super) began: (u32, u64),
+    pub(super) child_began: (u32, u64),
     /// When it was begun with, on the monotonic clock in microseconds.
     pub(super) begun_us: u64,
     /// When to try again, on the monotonic clock in milliseconds.
@@ -105,7 +105,7 @@ impl Restoring {
             input: replica.input,
             client_tsval: replica.open.client_tsval.get(),
             child_tsval: 0,
-            began: (0, 0),
+            child_began: (0, 0),
             open: replica.open,
             begun_us: time::now_us(),
             retry_ms: 0,
@@ -183,7 +183,7 @@ impl Restoring {
         let tsval = stamp(self.client_tsval).filter(|_| self.has_timestamps());
         let held = self.input.end();
         let tracker = self.machine.tracker(held, self.input.has_ended(), tsval);
-        let (service_tsval, clock_ms) = self.began;
+        let (service_tsval, clock_ms) = self.child_began;
         let open = Open {
             client_tsval: self.client_tsval.into(),
             service_tsval: service_tsval.into(),

@@ -13,8 +13,8 @@ from tcpfo.guest import GuestError
 STARTED = time.monotonic()
 # Idle ones come from several addresses: one has not enough ports.
 SOURCES = [f"10.77.0.{number}" for number in range(11, 15)]
+# Where the service is, the file that it serves as /big, the programs, and what they are told by.
 Place = namedtuple("Place", "address port file programs folder")
-"""Where the service is, the file that it serves as /big, the programs, and what they are told by."""
 GUEST = Place(SERVICE_ADDRESS, 80, "/srv/www/big", "/src/selftests/bench", "/tmp")
 
 
