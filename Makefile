@@ -56,11 +56,11 @@ demo: module build/wirecheck
 bench: $(if $(filter hw,$(BENCH)),$(if $(MODULE),,module build/bench/load),module build/bench/load build/bench/repair)
 	@scripts/bench
 
-test: module test-module build/wirecheck build/bench/load
+test: module test-module build/wirecheck
 	@selftests/test.sh
 
 test-slow: module test-module build/wirecheck build/bench/load
-	@selftests/test.sh slow commit lockdep
+	@selftests/test.sh slow commit hw lockdep
 
 # For so many minutes.
 MINUTES ?= 10

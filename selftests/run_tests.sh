@@ -3,7 +3,7 @@
 #
 # run_tests.sh [NAME...]: runs tests (test_NAME.sh) one after another, each in a process and
 # namespaces of its own, and prints one TAP stream. When none is named: all but the slow ones, which
-# are what `slow` names. For a guest: it loads the module and makes network namespaces.
+# are what `slow` names, and that of a benchmark. For a guest: it loads the module and makes network namespaces.
 #
 # A test that crashes, hangs, or ends without having checked anything has failed. Exits 1 if
 # anything did; the closing line is `N passed, N failed`.
@@ -42,8 +42,10 @@ run() {
 }
 
 # Many connections, networks, listeners, hosts or peers: a minute or more each.
-slow=(aggregates bad_network bench_hw flood foreign_client hosts hostile listeners options peers scale sequence services states
+slow=(aggregates bad_network flood foreign_client hosts hostile listeners options peers scale sequence services states
 	unsupported windows)
+# Minutes, for what measures: only when it is named.
+named=(bench_hw)
 
 names=("$@")
 if [ "$*" = slow ]; then
@@ -52,7 +54,7 @@ elif [ "${#names[@]}" -eq 0 ]; then
 	for test in "$here"/test_*.sh; do
 		test=${test##*/test_}
 		test=${test%.sh}
-		[[ " ${slow[*]} " == *" $test "* ]] || names+=("$test")
+		[[ " ${slow[*]} ${named[*]} " == *" $test "* ]] || names+=("$test")
 	done
 fi
 printf 'TAP version 13\n'
