@@ -109,8 +109,7 @@ add_node() {
 remove_node() {
 	kill_node "$1"
 	end_processes "$1"
-	# Those that nobody has any more would keep the namespace for minutes.
-	on "$1" ss -HtK state connected >/dev/null
+	end_sockets "$1"
 	umount "$sysfs_mounts/$1"
 	printf 'link del %s\n' "${1}0" "${1}1" | ip -n switch -batch -
 	ip netns del "$1"
@@ -126,6 +125,12 @@ end_processes() {
 	done
 }
 
+# end_sockets NAMESPACE: those that nobody has any more would keep the namespace for minutes, and the
+# memory that all namespaces have for TCP.
+end_sockets() {
+	on "$1" ss -HtK state connected >/dev/null
+}
+
 topology_down() {
 	local name
 	for name in a b; do
@@ -134,6 +139,7 @@ topology_down() {
 	# A namespace ends when its last process and socket have.
 	for name in $(ip netns list | cut -d' ' -f1); do
 		end_processes "$name"
+		end_sockets "$name" || true
 		ip netns del "$name"
 	done
 }
