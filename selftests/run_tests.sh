@@ -3,7 +3,7 @@
 #
 # run_tests.sh [NAME...]: runs tests (test_NAME.sh) one after another, each in a process and
 # namespaces of its own, and prints one TAP stream. When none is named: all but the slow ones, which
-# are what `slow` names, and that of a benchmark. For a guest: it loads the module and makes network namespaces.
+# are what `slow` names, and those that have to be named. For a guest: it loads the module and makes network namespaces.
 #
 # A test that crashes, hangs, or ends without having checked anything has failed. Exits 1 if
 # anything did; the closing line is `N passed, N failed`.
@@ -44,8 +44,8 @@ run() {
 # Many connections, networks, listeners, hosts or peers: a minute or more each.
 slow=(aggregates bad_network flood foreign_client hosts hostile listeners options peers scale sequence services states
 	unsupported windows)
-# Minutes, for what measures: only when it is named.
-named=(bench_hw)
+# Minutes for a benchmark, a quarter of an hour for a million connections: only when they are named.
+named=(bench_hw million)
 
 names=("$@")
 if [ "$*" = slow ]; then

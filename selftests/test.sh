@@ -21,14 +21,14 @@ sandbox=$top/scripts/in-sandbox
 # commit is the long form of one of the namespaces' tests: only when it is named.
 # tcp are the namespaces' tests that take long, in a short form; slow are they in their long form, only
 # when it is named.
-# hw is the benchmark on real machines, on namespaces: only when it is named.
+# hw is the benchmark on real machines, on namespaces, million what its name says: only when they are named.
 # lockdep runs transfers under a kernel that watches its locks: slow, so only when it is named.
 parts=(unit wirecheck table namespaces tcp crash kunit)
 
 # How many seconds each may take.
 declare -A seconds=([unit]=300 [wirecheck]=120 [table]=60 [namespaces]=1800 [tcp]=2400 [crash]=300
 	[kunit]=1800
-	[slow]=3000 [hw]=1200 [commit]=7200 [lockdep]=900)
+	[slow]=3000 [hw]=1200 [million]=3600 [commit]=7200 [lockdep]=900)
 
 # part NAME: its command.
 part() {
@@ -49,6 +49,10 @@ part() {
 	commit)
 		"$top/scripts/guest" --name commit \
 			"TCPFO_TIMEOUT=7000 ROUNDS=100 ${SEED:+SEED=$SEED }/src/selftests/run_tests.sh commit"
+		;;
+	million)
+		"$top/scripts/guest" --name million \
+			"TCPFO_TIMEOUT=3500 /src/selftests/run_tests.sh million"
 		;;
 	hw)
 		"$top/scripts/guest" --name hw --memory 2048 \
