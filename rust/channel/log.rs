@@ -80,21 +80,27 @@ pub(crate) struct Log {
 struct Inner {
     /// Where the records go; they are taken only while there is such a place.
     socket: Option<Arc<Socket>>,
+    waiting: Waiting,
+    spare: KVec<KVec<u8>>,
+    /// How much may wait, in bytes.
+    limit: usize,
+    /// Whether somebody waits for something in a batch that was taken, and not answered yet.
+    in_flight: bool,
+    sequence: u32,
+}
+
+/// The records that wait to be taken.
+#[derive(Default)]
+struct Waiting {
     /// Each begins with room for a frame's header; the last one is being filled.
     frames: KVec<KVec<u8>>,
-    spare: KVec<KVec<u8>>,
     /// What is in `frames`, in bytes.
     bytes: usize,
-    /// How much may be, in bytes.
-    limit: usize,
     records: u64,
     /// Whether somebody waits for one of them.
     awaited: bool,
     /// Whether the peer will answer to one of them.
     answered: bool,
-    /// Whether somebody waits for something in a batch that was taken, and not answered yet.
-    in_flight: bool,
-    sequence: u32,
 }
 
 /// What the sender has taken.
@@ -114,13 +120,9 @@ impl Log {
             inner <- new_spinlock_bh!(
                 Inner {
                     socket: None,
-                    frames: KVec::new(),
+                    waiting: Waiting::default(),
                     spare: KVec::new(),
-                    bytes: 0,
                     limit: 0,
-                    records: 0,
-                    awaited: false,
-                    answered: false,
                     in_flight: false,
                     sequence: 0,
                 },
@@ -154,12 +156,8 @@ impl Log {
     /// Takes no more records, forgets those that wait, and shuts the socket down. May sleep.
     pub(crate) fn close(&self) {
         let mut inner = self.inner.lock();
-        let _drop_outside_lock = mem::take(&mut inner.frames);
+        let _drop_outside_lock = mem::take(&mut inner.waiting);
         let socket = inner.socket.take();
-        inner.bytes = 0;
-        inner.records = 0;
-        inner.awaited = false;
-        inner.answered = false;
         inner.in_flight = false;
         drop(inner);
         self.due.raise();
@@ -211,8 +209,8 @@ impl Log {
     /// last batch is answered (group commit). Callable from softirq and process context.
     pub(crate) fn hurry(&self) {
         let mut inner = self.inner.lock();
-        let waits = inner.records != 0;
-        let is_first = waits && !mem::replace(&mut inner.awaited, true);
+        let waiting = &mut inner.waiting;
+        let is_first = waiting.records != 0 && !mem::replace(&mut waiting.awaited, true);
         let is_due = is_first && !inner.in_flight;
         drop(inner);
         if is_due {
@@ -224,7 +222,7 @@ impl Log {
     pub(super) fn is_answered(&self) -> bool {
         let mut inner = self.inner.lock();
         inner.in_flight = false;
-        inner.awaited
+        inner.waiting.awaited
     }
 
     /// There is something that could not be sent at once.
@@ -255,16 +253,17 @@ impl Log {
             frame.truncate(before);
             return Err(e);
         }
-        let before = inner.bytes;
-        inner.bytes += len;
-        inner.records += 1;
-        inner.answered |= record::is_confirmed::<B>();
-        Ok((before, inner.bytes))
+        let waiting = &mut inner.waiting;
+        let before = waiting.bytes;
+        waiting.bytes += len;
+        waiting.records += 1;
+        waiting.answered |= record::is_confirmed::<B>();
+        Ok((before, waiting.bytes))
     }
 
     /// Returns how many bytes wait. Callable from softirq and process context.
     pub(crate) fn backlog(&self) -> usize {
-        self.inner.lock().bytes
+        self.inner.lock().waiting.bytes
     }
 
     /// Waits until something is to be sent, for up to `timeout` microseconds. For a kernel thread.
@@ -284,16 +283,15 @@ impl Log {
         // What is appended from here on has it raised again.
         self.due.put_off();
         let mut inner = self.inner.lock();
-        if inner.records == 0 {
+        if inner.waiting.records == 0 {
             return None;
         }
-        inner.bytes = 0;
-        let answered = mem::take(&mut inner.answered);
-        inner.in_flight |= mem::take(&mut inner.awaited) && answered;
+        let waiting = mem::take(&mut inner.waiting);
+        inner.in_flight |= waiting.awaited && waiting.answered;
         let mut batch = Batch {
             socket: inner.socket.clone()?,
-            frames: mem::take(&mut inner.frames),
-            records: mem::take(&mut inner.records),
+            frames: waiting.frames,
+            records: waiting.records,
         };
         for frame in batch.frames.iter_mut() {
             let length = frame.len().saturating_sub(frame::HEADER);
@@ -330,10 +328,11 @@ impl Inner {
             return Err(ENOTCONN);
         }
         let beyond = if is_payload { 0 } else { RESERVED_BYTES };
-        if self.bytes + len > self.limit.saturating_add(beyond) {
+        if self.waiting.bytes + len > self.limit.saturating_add(beyond) {
             return Err(ENOBUFS);
         }
-        let full = self.frames.last().is_none_or(|f| f.len() + len > MAX_FRAME);
+        let frames = &mut self.waiting.frames;
+        let full = frames.last().is_none_or(|f| f.len() + len > MAX_FRAME);
         if full {
             let keep = if is_payload { RESERVED } else { 0 };
             let spare = if self.spare.len() > keep {
@@ -346,8 +345,8 @@ impl Inner {
                 None => KVec::with_capacity(MAX_FRAME, GFP_ATOMIC)?,
             };
             frame.extend_from_slice(&[0; frame::HEADER], GFP_ATOMIC)?;
-            self.frames.push(frame, GFP_ATOMIC)?;
+            frames.push(frame, GFP_ATOMIC)?;
         }
-        self.frames.last_mut().ok_or(ENOMEM)
+        frames.last_mut().ok_or(ENOMEM)
     }
 }
