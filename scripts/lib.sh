@@ -50,6 +50,11 @@ artefact_dir() {
 	printf '%s\n' "${TCPFO_OUT:-$tcpfo_top/build/out}"
 }
 
+# The last commit that changes what becomes part of the module.
+module_commit() {
+	git -C "$tcpfo_top" log -1 --format=%h -- rust Kbuild || echo unknown
+}
+
 # confined COMMAND...: runs a command in mount and process namespaces of its own; returns its exit
 # status. Nothing of it is left when this script ends, however it ends. (unshare itself ignores all
 # but SIGKILL while it waits, hence the detour.)

@@ -3,7 +3,8 @@
 #
 # run_tests.sh [NAME...]: runs tests (test_NAME.sh) one after another, each in a process and
 # namespaces of its own, and prints one TAP stream. When none is named: all but the slow ones, which
-# are what `slow` names, and those that have to be named. For a guest: it loads the module and makes network namespaces.
+# are what `slow` names, and those that have to be named. For a guest: it loads the module and makes
+# network namespaces.
 #
 # A test that crashes, hangs, or ends without having checked anything has failed. Exits 1 if
 # anything did; the closing line is `N passed, N failed`.

@@ -4,10 +4,10 @@
 # shellcheck disable=SC2154,SC2034 # variables of the files sourced, and for them
 #
 # cost.sh ROUNDS CONNECTIONS: what workloads cost with the module absent, with empty hooks in its place,
-# with it loaded but not for their port (port 81), and protecting them (port 80); who pays; and what they cost beside 1, 1000 and
-# CONNECTIONS idle connections. Runs in a guest whose clock counts instructions. Prints a line "figure
-# {...}" for each measurement; fails when a workload does. Judges nothing: scripts/tcpfo/bench/cost.py
-# makes tables of it.
+# with it loaded but not for their port (port 81), and protecting them (port 80); who pays; and what they
+# cost beside 1, 1000 and CONNECTIONS idle connections. Runs in a guest whose clock counts instructions.
+# Prints a line "figure {...}" for each measurement; fails when a workload does. Judges nothing:
+# scripts/tcpfo/bench/cost.py makes tables of it.
 
 . "$(dirname "$0")/../lib.sh"
 . "$here/topology.sh"
