@@ -46,6 +46,12 @@ class Clients:
         if not good:
             self.failed.append(what)
 
+    def note_takeover(self, seen, downloads, failed):
+        """All of so many downloads went on, as the capture shows, and none failed at the node."""
+        self.note(len(seen.resumed) == seen.begun == downloads,
+                  f"{len(seen.resumed)} of {downloads} went on")
+        self.note(failed == 0, f"{failed} failed at the node")
+
     @staticmethod
     def wait_said(command, word, timeout):
         """Waits until a command has printed a line."""

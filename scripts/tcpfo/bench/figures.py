@@ -29,6 +29,12 @@ def median(values):
     return statistics.median(values) if values else None
 
 
+def range_percent(values):
+    """How far they lie apart: the largest less the smallest, in per cent of the median."""
+    middle = median(values)
+    return 100 * (max(values) - min(values)) / middle if middle else 0.0
+
+
 class Figures:
     """All measurements of a run."""
 
@@ -78,8 +84,7 @@ class Figures:
             "instructions": {variant: round(median(values)) for variant, values in costs.items()},
             **{f"{variant}_over_absent": round(median(costs[variant]) / absent, 4)
                for variant in VARIANTS[1:]},
-            # How far the rounds lie apart: of all, in per cent.
-            "spread_percent": {variant: round(100 * (max(values) - min(values)) / median(values), 2)
+            "spread_percent": {variant: round(range_percent(values), 2)
                                for variant, values in costs.items()},
             "goal": GOALS[workload], "goal_unused": GOAL_UNUSED}
 

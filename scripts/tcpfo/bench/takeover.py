@@ -72,9 +72,7 @@ class Bench:
         """What is kept of a run."""
         seen = pauses.Takeover(capture, 80, self.pair.standby.mac_bytes,
                                self.pair.active.mac_bytes)
-        self.note(len(seen.resumed) == seen.begun == series.active,
-                  f"{len(seen.resumed)} of {series.active} went on")
-        self.note(figures["failed"] == 0, f"{figures['failed']} failed at the node")
+        self.clients.note_takeover(seen, series.active, figures["failed"])
 
         def since(moment):
             return None if moment is None else round(1000 * (clock.to_host(moment) - crashed), 1)

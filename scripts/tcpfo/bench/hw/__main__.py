@@ -45,11 +45,10 @@ def measure(hosts, options):
         clients = Clients(hosts["client"], machines.client.place)
         workloads = Workloads(machines, options, clients.note)
         workloads.carry_out()
-        takeovers = Takeovers(machines, options, clients.note, OUT)
+        takeovers = Takeovers(machines, options, clients, OUT)
         takeovers.carry_out()
-        wrong = clients.failed + takeovers.clients.failed
     return {"workloads": workloads.summary(), "takeovers": takeovers.summary(),
-            "runs": takeovers.runs}, wrong + machines.left
+            "runs": takeovers.runs}, clients.failed + machines.left
 
 
 def circumstances(options, kernels):

@@ -11,7 +11,7 @@ from collections import namedtuple
 from tcpfo.bench import pace
 from tcpfo.bench.clients import Place
 from tcpfo.bench.hw import TOP
-from tcpfo.bench.hw.needs import LOAD
+from tcpfo.bench.hw.needs import CHANNEL_DEVICE, LOAD
 from tcpfo.bench.pair import Pair
 from tcpfo.cluster import SYSFS, Node, wait_for
 from tcpfo.guest import GuestError
@@ -59,17 +59,21 @@ http {{
 	}}
 }}
 """
-# What was not there before is ours. A standby node loses the address before its role.
-RESTORE = """
-[ ! -e {folder}/mender ] || kill -- -$(cat {folder}/mender) 2>/dev/null
-for table in $(nft list tables netdev 2>/dev/null | grep -o 'tcpfo_hw_[a-z]*'); do
-    nft delete table netdev $table
-done
+# The address first: without its role a standby node would answer for it.
+REMOVE_SERVICE = """
 ip addr del {service} dev {device} 2>/dev/null
 if [ -d {sysfs}/services/web ]; then
     echo off >{sysfs}/services/web/role
     echo web >{sysfs}/services/remove
 fi
+"""
+# What was not there before is ours.
+RESTORE = """
+[ ! -e {folder}/mender ] || kill -- -$(cat {folder}/mender) 2>/dev/null
+for table in $(nft list tables netdev 2>/dev/null | grep -o 'tcpfo_hw_[a-z]*'); do
+    nft delete table netdev $table
+done
+""" + REMOVE_SERVICE + """
 for try in 1 2 3 4 5 6 7 8 9 10; do
     [ -d /sys/module/tcp_failover ] || break
     rmmod tcp_failover 2>/dev/null || sleep 1
@@ -91,7 +95,7 @@ true"""
 # as they are.
 CUT = """
 folder={folder} device={device} port={port}
-channel=$(ip -o addr show to {channel} | awk 'NR == 1 {{ sub("@.*", "", $2); print $2 }}')
+channel=$(""" + CHANNEL_DEVICE + """)
 cut() {{
     echo "table netdev tcpfo_hw_$1 {{
         chain in {{ type filter hook ingress device $2 priority -400; policy drop; }}
@@ -176,14 +180,9 @@ class Server(Node):
                        f"insmod {self.folder.path}/tcp_failover.ko")
 
     def remove_module(self):
-        """The address first: without its role a standby node would answer for it."""
-        self.guest.run(f"""
-            ip addr del {self.service} dev {self.device} 2>/dev/null
-            if [ -d {SYSFS}/services/web ]; then
-                echo off >{SYSFS}/services/web/role
-                echo web >{SYSFS}/services/remove
-            fi
-            [ ! -d /sys/module/tcp_failover ] || rmmod tcp_failover""")
+        """And the service's address with it."""
+        self.guest.run(REMOVE_SERVICE.format(service=self.service, device=self.device, sysfs=SYSFS)
+                       + "[ ! -d /sys/module/tcp_failover ] || rmmod tcp_failover")
 
     def stat(self):
         """The first line of /proc/stat."""

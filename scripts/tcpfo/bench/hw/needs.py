@@ -6,6 +6,10 @@ import re
 
 from tcpfo.bench.hw import TOP
 
+# Prints the device that has the channel's address.
+CHANNEL_DEVICE = """
+ip -o addr show to {channel} | awk 'NR == 1 {{ sub("@.*", "", $2); print $2 }}'
+"""
 COMMON = """
 lacks() {{ echo "$*"; }}
 [ "$(id -u)" = 0 ] || lacks "not root: give a destination such as root@NAME"
@@ -27,7 +31,7 @@ else
     ip -o route get $service 2>/dev/null | grep -q ' via ' &&
         lacks "$service is behind a router, not in a network of $device"
 fi
-holder=$(ip -o addr show to $channel | awk 'NR == 1 {{ sub("@.*", "", $2); print $2 }}')
+holder=$(""" + CHANNEL_DEVICE + """)
 if [ -z "$holder" ]; then
     lacks "no device has $channel"
 elif [ "$holder" = $device ]; then

@@ -6,7 +6,7 @@ import time
 from collections import namedtuple
 
 from tcpfo.bench import pace, pauses
-from tcpfo.bench.clients import Clients, say
+from tcpfo.bench.clients import say
 from tcpfo.cluster import start_capture, stop_capture
 
 Kind = namedtuple("Kind", "name runs act come_back")
@@ -16,12 +16,10 @@ DOWNLOADS = (1, 100)
 class Takeovers:
     """All runs. `out` is where captures go."""
 
-    def __init__(self, machines, config, note, out):
+    def __init__(self, machines, config, clients, out):
         self.machines = machines
-        self.note = note
+        self.clients = clients
         self.out = out
-        client = machines.client
-        self.clients = Clients(client.host, client.place)
         self.kinds = (Kind("handover", config.runs, machines.hand_over, lambda: None),
                       Kind("cut", config.cuts, machines.cut, machines.rejoin),
                       Kind("crash", config.crashes, machines.crash, machines.reboot))
@@ -48,9 +46,7 @@ class Takeovers:
     def judge(self, kind, number, seen):
         """What is kept of it."""
         node = self.machines.active.takeover_figures()
-        self.note(len(seen.resumed) == seen.begun == number,
-                  f"{len(seen.resumed)} of {number} went on")
-        self.note(not node["failed"], f"{node['failed']} failed at the node")
+        self.clients.note_takeover(seen, number, node["failed"])
         self.runs.append({"kind": kind.name, "downloads": number, "pauses_ms": seen.pauses_ms(),
                           "from": self.machines.standby.name, "node": node})
 

@@ -5,6 +5,7 @@ import json
 import statistics
 
 from tcpfo.bench.clients import say
+from tcpfo.bench.figures import range_percent
 from tcpfo.bench.load import Load
 from tcpfo.guest import GuestError
 
@@ -91,12 +92,7 @@ class Workloads:
         for workload, found in self.values.items():
             result[workload] = {name: {
                 variant: {"median": statistics.median(values),
-                          "spread_percent": spread(values), "rounds": values}
+                          "spread_percent": round(range_percent(values), 1),
+                          "rounds": values}
                 for variant, values in variants.items()} for name, variants in found.items()}
         return result
-
-
-def spread(values):
-    """The largest less the smallest, in percent of the median."""
-    middle = statistics.median(values)
-    return round(100 * (max(values) - min(values)) / middle, 1) if middle else 0.0
