@@ -43,10 +43,10 @@ all_parts() {
 		part || code=1
 		need 150 forgotten a
 		need 60 forgotten b
-		tap_note "after $((number * count / parts)): $(slabs) kB"
-		[ "$number" != 1 ] || before=$(slabs)
+		after=$(slabs)
+		[ "$number" != 1 ] || before=$after
+		tap_note "after $((number * count / parts)): $after kB"
 	done
-	after=$(slabs)
 	return "$code"
 }
 
