@@ -11,13 +11,15 @@
 . "$here/node.sh"
 . "$here/client.sh"
 
-uploads=12
+uploads=6
 samples=50
 
-# Each client's window is a part of what waits for the channel.
+# Each client's window is a part of what waits for the channel, and a heartbeat waits behind up to two rounds of
+# them, a third of a second each. Nothing is lost on the way, which TCP would wait for. Before there is any socket,
+# whose buffers would be large already: so cluster_up comes too early.
 narrow_channel() {
 	on a sysctl -qw net.ipv4.tcp_rmem="4096 65536 65536" net.ipv4.tcp_wmem="4096 16384 65536"
-	tc -n a qdisc add dev eth1 root tbf rate 10mbit burst 16k latency 30ms
+	tc -n a qdisc add dev eth1 root tbf rate 10mbit burst 16k latency 200ms
 }
 
 channel_is_full() {
