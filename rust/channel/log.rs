@@ -286,10 +286,11 @@ impl Log {
         if inner.waiting.records == 0 {
             return None;
         }
+        let socket = inner.socket.clone()?;
         let waiting = mem::take(&mut inner.waiting);
         inner.in_flight |= waiting.awaited && waiting.answered;
         let mut batch = Batch {
-            socket: inner.socket.clone()?,
+            socket,
             frames: waiting.frames,
             records: waiting.records,
         };
