@@ -182,9 +182,10 @@ impl Node {
         largest
     }
 
-    /// Returns the peer's clock, as far as it is known, in milliseconds.
-    pub(crate) fn peer_clock_ms(&self) -> u64 {
-        time::now_ms().wrapping_add(self.peer_clock_ahead_ms.load(Relaxed))
+    /// Returns the peer's clock less ours, as far as it is known in this session, in milliseconds,
+    /// modulo 2^64.
+    pub(crate) fn peer_clock_ahead_ms(&self) -> u64 {
+        self.peer_clock_ahead_ms.load(Relaxed)
     }
 
     /// A session has begun: what was held of the last one's connections is of no use any more.

@@ -59,6 +59,9 @@ pub(crate) struct Takeover {
     pub(super) going_on: Atomic<u32>,
     /// When one of them last came further, on the monotonic clock in milliseconds. The director's.
     pub(super) moved_ms: Atomic<u64>,
+    /// The clock of the peer whose connections these are less ours, in milliseconds, modulo 2^64. When it is
+    /// heard again, it may have been rebooted, and have another one.
+    clock_ahead_ms: Atomic<u64>,
 }
 
 /// The connections that have not come to their end yet.
@@ -155,6 +158,7 @@ impl Takeover {
             woken <- new_spinlock_bh!(KVec::new(), "Takeover::woken"),
             going_on: Atomic::new(0),
             moved_ms: Atomic::new(0),
+            clock_ahead_ms: Atomic::new(0),
         })
     }
 
@@ -163,8 +167,16 @@ impl Takeover {
         self.going_on.load(Acquire) != 0
     }
 
+    /// Returns what the clock of the peer whose connections these are says now, or would say, in
+    /// milliseconds. Callable from any context.
+    pub(super) fn peer_clock_ms(&self) -> u64 {
+        time::now_ms().wrapping_add(self.clock_ahead_ms.load(Relaxed))
+    }
+
     /// Begins to carry on all connections of `service`. May sleep.
     pub(crate) fn collect(&self, service: &Service) {
+        let ahead_ms = service.node.peer_clock_ahead_ms();
+        self.clock_ahead_ms.store(ahead_ms, Relaxed);
         let mut urgent = service.collect();
         let mut at_rest = KVVec::new();
         urgent.retain(|flow| {

@@ -138,7 +138,7 @@ impl Restoring {
     /// Returns what the connection request behind the child has to say.
     pub(super) fn request(&self, service: &Service) -> RequestFields {
         let elapsed_ms = service
-            .node
+            .takeover
             .peer_clock_ms()
             .wrapping_sub(self.open.clock_ms.get())
             .wrapping_add(TIMESTAMP_MARGIN_MS);
