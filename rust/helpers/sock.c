@@ -185,16 +185,27 @@ void tcpfo_helper_tcp_forget_windows(struct sock *sk)
 }
 
 /**
- * tcpfo_helper_tcp_limit_cwnd - set the congestion window, unless it is smaller
+ * tcpfo_helper_tcp_begin_path - forget what was learned of the path so far
  * @sk: a full TCP socket, locked by the caller or by the stack below which it runs
- * @cwnd: the congestion window, in segments
+ * @cwnd: the congestion window, in segments, unless it is smaller
+ *
+ * All acknowledgements so far were made on this node, some microseconds after what they acknowledge.
+ * A client is farther away: it would be sent its first segments again before it can answer. Until its
+ * first answer the time-out is that of a new connection (RFC 6298, section 2.1), also for a timer that
+ * runs already, of which a loss probe (RFC 8985, section 7.2) is one.
  */
-void tcpfo_helper_tcp_limit_cwnd(struct sock *sk, u32 cwnd)
+void tcpfo_helper_tcp_begin_path(struct sock *sk, u32 cwnd)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 
 	if (tcp_snd_cwnd(tp) > cwnd)
 		tcp_snd_cwnd_set(tp, cwnd);
+	tp->srtt_us = 0;
+	tp->mdev_us = jiffies_to_usecs(TCP_TIMEOUT_INIT);
+	minmax_reset(&tp->rtt_min, tcp_jiffies32, ~0U);
+	inet_csk(sk)->icsk_rto = TCP_TIMEOUT_INIT;
+	if (tp->packets_out)
+		tcp_reset_xmit_timer(sk, ICSK_TIME_RETRANS, TCP_TIMEOUT_INIT, false);
 }
 
 /**

@@ -165,7 +165,7 @@ fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> 
             return false;
         }
         socket.extend_window(restoring.machine.right_edge().raw());
-        socket.limit_cwnd(INITIAL_CWND);
+        socket.begin_path(INITIAL_CWND);
         // The child was told of a wide one, to be fast.
         socket.forget_windows();
     }

@@ -196,7 +196,7 @@ fn ask(mut segment: Segment<'_>, (seq, ack, window): (Seq, Seq, u16)) -> Verdict
 fn leave(segment: &mut Segment<'_>) {
     if segment.len > 0 {
         if let Some(sender) = Sender::of(&mut segment.packet) {
-            sender.limit_cwnd(INITIAL_CWND);
+            sender.begin_path(INITIAL_CWND);
         }
     }
 }

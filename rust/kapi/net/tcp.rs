@@ -247,10 +247,11 @@ impl Locked {
         unsafe { bindings::tcp_forget_windows(self.0.get()) };
     }
 
-    /// Goes on with a congestion window of at most `cwnd` segments.
-    pub(crate) fn limit_cwnd(&self, cwnd: u32) {
+    /// Forgets what was learned of the path to the other side, and goes on with a congestion window of
+    /// at most `cwnd` segments.
+    pub(crate) fn begin_path(&self, cwnd: u32) {
         // SAFETY: It is a full TCP socket, and locked.
-        unsafe { bindings::tcp_limit_cwnd(self.0.get(), cwnd) };
+        unsafe { bindings::tcp_begin_path(self.0.get(), cwnd) };
     }
 
     /// Offers a window that reaches at least as far as sequence number `edge`.
@@ -279,12 +280,13 @@ impl Sender {
         Some(unsafe { raw.cast::<Self>().as_ref() })
     }
 
-    /// Makes the socket go on with a congestion window of at most `cwnd` segments.
+    /// Makes the socket forget what it has learned of the path to the other side, and go on with a
+    /// congestion window of at most `cwnd` segments.
     ///
     /// To be called in the LOCAL_OUT hook only, below which the socket is locked.
-    pub(crate) fn limit_cwnd(&self, cwnd: u32) {
+    pub(crate) fn begin_path(&self, cwnd: u32) {
         // SAFETY: It is a full TCP socket, locked by whoever sends the packet.
-        unsafe { bindings::tcp_limit_cwnd(self.0.get(), cwnd) };
+        unsafe { bindings::tcp_begin_path(self.0.get(), cwnd) };
     }
 
     /// Makes the socket go on with a congestion window of at least `cwnd` segments.

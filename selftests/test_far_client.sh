@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A client that is 300 ms away: the new node, which has just regenerated what the client has within
+# milliseconds, does not take what is on its way there for lost, and sends it once.
+#
+# Fails if the new socket goes on with the round-trip time of its fast-forward.
+
+. "$(dirname "$0")/lib.sh"
+. "$here/topology.sh"
+. "$here/node.sh"
+. "$here/client.sh"
+
+size=$((3 << 20))
+
+# had_twice: at most so many segments had something that the client had already, and told its server so.
+had_twice() {
+	local count
+	count=$(on client nstat -asz TcpExtTCPDSACKOldSent | awk '$1 == "TcpExtTCPDSACKOldSent" { print $2 }')
+	echo "$count segments"
+	[ "$count" -le "$1" ]
+}
+
+random_file file "$size"
+cluster_up
+tc -n client qdisc replace dev eth0 root netem limit 10000 delay 150ms
+tc -n switch qdisc replace dev client0 root netem limit 10000 delay 150ms
+capture_start
+download_start file --limit-rate 300k
+need 60 has_bytes "$work/file" $((size / 3))
+kill_node a
+check "the node died within the download" curl_runs
+curl_wait
+capture_stop
+check "curl ends well" is "$curl_code" 0
+check "every byte is right" cmp "$www/file" "$work/file"
+check "one connection was restored" reads b stats/connections_restored 1
+# The one at the seam begins with what the client has.
+check "nothing else was sent twice" had_twice 1
+check "the client saw nothing of it" wire_is_clean
+tell_wire
+finish
