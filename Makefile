@@ -84,7 +84,7 @@ help:
 	@echo 'make KDIR=TREE     the same for a prepared kernel tree of your own, without the sandbox'
 	@echo 'make sandbox       only set the sandbox up (KVER=7.3.4 picks a kernel)'
 	@echo 'make demo          a download survives the death of its server (DEMO=upload, DEMO=many)'
-	@echo 'make bench         what protection costs (SHORT=1, PROFILE=download|upload|requests|connects)'
+	@echo 'make bench         what protection costs (SHORT=1, PROFILE=requests)'
 	@echo '                   or BENCH=takeover|retry|memory, by the clock on the wall;'
 	@echo '                   BENCH=hw: on real machines over ssh, Documentation/bench_hw.rst'
 	@echo 'make test          the tests'

@@ -4,8 +4,9 @@
 # shellcheck disable=SC2154,SC2034 # variables of the files sourced, and for them
 #
 # cost.sh ROUNDS CONNECTIONS: what workloads cost with the module absent, with empty hooks in its place,
-# with it loaded but not for their port (port 81), and protecting them (port 80); who pays; and what they
-# cost beside 1, 1000 and CONNECTIONS idle connections. Runs in a guest whose clock counts instructions.
+# with it loaded but not for their port (port 81), and protecting them (port 80); who pays; what they
+# cost beside 1, 1000 and CONNECTIONS idle connections; and what it costs that connections change their node,
+# and that a download is regenerated. Runs in a guest whose clock counts instructions.
 # Prints a line "figure {...}" for each measurement; fails when a workload does. Judges nothing:
 # scripts/tcpfo/bench/cost.py makes tables of it.
 
@@ -18,8 +19,6 @@
 rounds=${1:?usage: cost.sh ROUNDS CONNECTIONS}
 connections=${2:?usage: cost.sh ROUNDS CONNECTIONS}
 nginx_connections=$((connections + 10000))
-# Connections that are handed over.
-moved=1000
 
 main_pass() {
 	local round workload way
@@ -36,32 +35,6 @@ main_pass() {
 			}
 		done
 	done
-}
-
-holder_is_ready() {
-	grep -q '^ready$' "$work/holder.log"
-}
-
-# hold NUMBER [EACH]: so many idle connections, of which one of each EACH has begun to ask; release: all
-# get one more answer, and end. What repair_pass() tells its program is not for this one.
-hold() {
-	mkfifo "$work/holder"
-	nsenter --net=/run/netns/client "$load" "$service_address" "$port" hold "$www/small" "$1" "${2:-0}" \
-		<"$work/holder" >"$work/holder.log" 2>&1 8>&- &
-	holder=$!
-	exec 7>"$work/holder"
-	need 600 holder_is_ready
-	held=$1
-}
-
-release() {
-	exec 7>&-
-	wait "$holder" || {
-		tap_result "not ok" "the connections that idled go on: $(tail -n 1 "$work/holder.log")"
-		exit 1
-	}
-	rm "$work/holder"
-	held=0
 }
 
 connections_pass() {
@@ -81,21 +54,18 @@ connections_pass() {
 	done
 }
 
-# moves: a thousand connections, of which a tenth waits for the rest of a request.
-handover_pass() {
-	pass=handover
+# moves PASS COMMAND...: to node b, and all is as before.
+moves() {
+	pass=$1
 	use protected
-	hold "$moved" 10
-	need 60 at_least b services/web/connections "$moved"
-	need 60 at_least a stats/rests $((moved * 9 / 10))
-	measure handover "$(sysfs a services/web/handover)" "$(sysfs b services/web/takeover/restored)" \
-		"$moved"
-	release
+	"${@:2}"
 	use absent
 	ip -n client neigh flush all
 }
 
-# repair_pass: the same without the module, see repair.c.
+handover_pass() { moves handover measure_handover; }
+
+# repair_pass: handover_pass without the module, see repair.c.
 repair_pass() {
 	pass=handover
 	use absent
@@ -132,6 +102,15 @@ repair_failed() {
 	exit 1
 }
 
+# absorb_pass: a download is regenerated from its beginning; twice, as the difference between a long and a short
+# one has nothing of the handover itself.
+absorb_pass() {
+	local bytes
+	for bytes in 1000000 30000000; do
+		moves absorb measure_takeover 1 100mbit "$bytes"
+	done
+}
+
 split_pass() {
 	local round workload way
 	pass="split"
@@ -148,7 +127,7 @@ split_pass() {
 }
 
 bench_up
-for what in ${passes:-main handover repair connections split}; do
+for what in ${passes:-main handover repair absorb connections split}; do
 	"${what}_pass"
 done
 finish

@@ -17,6 +17,8 @@ load_runner=()
 # What is being measured, and how many connections idle meanwhile.
 pass=cost
 held=0
+# Connections that are handed over.
+moved=1000
 
 # bench_up: topology and servers, node a having the address, and nothing of the module.
 bench_up() {
@@ -114,6 +116,32 @@ tell_figure() {
 }
 extra_counters=()
 
+holder_is_ready() {
+	grep -q '^ready$' "$work/holder.log"
+}
+
+# hold NUMBER [EACH]: so many idle connections, of which one of each EACH has begun to ask; release: all
+# get one more answer, and end. What repair_pass() tells its program is not for this one.
+hold() {
+	mkfifo "$work/holder"
+	nsenter --net=/run/netns/client "$load" "$service_address" "$port" hold "$www/small" "$1" "${2:-0}" \
+		<"$work/holder" >"$work/holder.log" 2>&1 8>&- &
+	holder=$!
+	exec 7>"$work/holder"
+	need 600 holder_is_ready
+	held=$1
+}
+
+release() {
+	exec 7>&-
+	wait "$holder" || {
+		tap_result "not ok" "the connections that idled go on: $(tail -n 1 "$work/holder.log")"
+		exit 1
+	}
+	rm "$work/holder"
+	held=0
+}
+
 # The workloads. Those that are "alone" have one connection, or one at a time: for the latency.
 measure_download() { measure download "$www/large" 2; }
 measure_upload() { measure upload "$www/large" 1; }
@@ -122,6 +150,43 @@ measure_connects() { measure connects "$www/small" 1000 16; }
 measure_requests_alone() { measure requests "$www/small" 1000 1; }
 measure_connects_alone() { measure connects "$www/small" 500 1; }
 measure_idle() { measure idle 50000; }
+
+# measure_handover: of so many connections, of which a tenth waits for the rest of a request.
+measure_handover() {
+	hold "$moved" 10
+	need 60 at_least b services/web/connections "$moved"
+	need 60 at_least a stats/rests $((moved * 9 / 10))
+	measure handover "$(sysfs a services/web/handover)" "$(sysfs b services/web/takeover/restored)" \
+		"$moved"
+	release
+}
+
+# measure_takeover [NUMBER RATE BYTES]: so many downloads, each over a line of its own, go on at node b when each
+# has so many bytes. Handed over: what follows is what follows a death, without the silence before it.
+measure_takeover() {
+	local number=${1:-100} rate=${2:-250kbit} bytes=${3:-30000} node receivers
+	for node in a b; do
+		tc -n "$node" qdisc replace dev eth0 root fq maxrate "$rate"
+	done
+	rm -f "$work/stop"
+	nsenter --net=/run/netns/client python3 "$here/bench/receivers.py" --address "$service_address" \
+		--path /large --file "$www/large" --number "$number" --bytes "$bytes" --folder "$work" \
+		>"$work/receivers.log" 2>&1 &
+	receivers=$!
+	need 60 grep -q '^ready$' "$work/receivers.log"
+	need 20 reads b services/web/takeover_ready 1
+	extra_counters=(-f "absorbed=$(sysfs b services/web/takeover/bytes_absorbed)")
+	measure handover "$(sysfs a services/web/handover)" "$(sysfs b services/web/takeover/restored)" "$number"
+	extra_counters=()
+	touch "$work/stop"
+	wait "$receivers" || {
+		tap_result "not ok" "the downloads go on: $(tail -n 1 "$work/receivers.log")"
+		exit 1
+	}
+	for node in a b; do
+		tc -n "$node" qdisc del dev eth0 root
+	done
+}
 
 # is_stored FILE: the upload has arrived, byte for byte.
 is_stored() {

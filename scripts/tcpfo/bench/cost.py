@@ -2,12 +2,13 @@
 """What protection costs, by counted instructions: `python3 -m tcpfo.bench.cost`.
 
 One guest with one processor, whose clock counts instructions; client, switch and both nodes are
-net namespaces of it. SHORT= has fewer rounds and connections, CONNECTIONS= says how many idle ones
-there are at most. Prints tables, keeps all measurements in the artefact folder and the summary
+net namespaces of it. With --short there are fewer rounds and connections; --connections says how
+many idle ones there are at most. Prints tables, keeps all measurements in the artefact folder and the summary
 under `cost` in Documentation/bench/bench.json, and draws cost.png beside it. Fails only when a
 workload does.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -48,33 +49,35 @@ class Listener:
 
 
 def measure(rounds, connections):
-    """Runs the guest; returns its measurements and its kernel's release."""
+    """Runs the guest; returns its measurements, and what it has measured."""
     listener = Listener()
     with Guest("bench", memory=MEMORY, out=OUT, counting=True) as guest:
         guest.wait_ready()
-        kernel = guest.run("uname -r").strip()
+        versions = results.versions(guest)
         code = guest.start_command(f"/src/selftests/bench/cost.sh {rounds} {connections}",
                                    sink=listener).wait(TIMEOUT_S)
     if code:
         sys.exit(f"a workload failed ({code})")
-    return listener.measurements, kernel
+    return listener.measurements, versions
 
 
 def main():
     """Measures, tells, keeps."""
-    rounds, connections = SHORT if os.environ.get("SHORT") else FULL
-    connections = int(os.environ.get("CONNECTIONS") or connections)
-    measurements, kernel = measure(rounds, connections)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--connections", type=int)
+    options = parser.parse_args()
+    rounds, connections = SHORT if options.short else FULL
+    connections = options.connections or connections
+    measurements, versions = measure(rounds, connections)
     keep(os.path.join(OUT, "measurements.json"), measurements)
-    summary = Figures(measurements).summary()
-    summary["kernel"] = kernel
-    summary["module"] = os.environ.get("MODULE_COMMIT", "unknown")
-    summary["short"] = bool(os.environ.get("SHORT"))
+    summary = Figures(measurements).summary() | versions
+    summary["short"] = options.short
     tell(summary)
     results.store("cost", summary)
     # pylint: disable=import-outside-toplevel # it takes a while, and is not needed to measure
     from tcpfo.bench.ratios import draw
-    draw(os.path.join(results.FOLDER, "cost.png"), summary)
+    draw(results.picture("cost.png"), summary)
 
 
 if __name__ == "__main__":

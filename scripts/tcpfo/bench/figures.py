@@ -124,10 +124,22 @@ class Figures:
         for workload in ("handover", "repair"):
             told[workload] = round(median(
                 one["run_ns"] / one["units"] / NS_PER_INSTRUCTION
-                for one in self.all if one["workload"] == workload))
+                for one in self.all
+                if (one["workload"], one["pass"]) == (workload, "handover")))
         told["repair_over_handover"] = round(told["repair"] / told["handover"], 2)
         told["goal"] = GOAL_MOVES
         return told
+
+    def absorbing(self):
+        """Instructions per megabyte of a download that a node regenerates, and of one that it
+        sends."""
+        short, long = sorted((one["absorbed"] / 1e6, one["run_ns"] / NS_PER_INSTRUCTION)
+                             for one in self.all if one["pass"] == "absorb")
+        absorbed = (long[1] - short[1]) / (long[0] - short[0])
+        sent = median(one["run_ns"] / one["units"] / NS_PER_INSTRUCTION
+                      for one in self.select("download", "absent"))
+        return {"absorbed": round(absorbed), "sent": round(sent),
+                "sent_over_absorbed": round(sent / absorbed, 2)}
 
     def beside(self):
         """Costs beside so many idle connections."""
@@ -152,4 +164,5 @@ class Figures:
             "split": {workload: self.split(workload) for workload in UNITS
                       if self.select(workload, "absent", "split")},
             "moves": self.moves(),
+            "absorbing": self.absorbing(),
             "beside_idle_connections": self.beside()}

@@ -6,20 +6,21 @@ module, and with it, protected by node b. The kernel's memory of each node is ta
 after; what node a needs more the second time is the primary's cost, what node b needs the backup's,
 where there are no sockets. The bytes of the clients that are logged are named and not part of it.
 
-Writes memory.json.
+Keeps its result under `memory` in Documentation/bench/bench.json, unless a connection was lost.
 """
 
 import argparse
-import os
 import sys
 
+from tcpfo.bench import results
 from tcpfo.bench.clients import Clients, say
 from tcpfo.bench.pair import Pair
-from tcpfo.bench.stage import keep, stage
+from tcpfo.bench.stage import stage
 
 CONNECTIONS = 100_000
 MEMORY = 4096
 OUT = "/out/bench-memory"
+GOALS = {"primary": 1024, "backup": 512}
 # Whatever belongs to processes or to files.
 OTHERS = ("MemFree", "Buffers", "Cached", "AnonPages", "PageTables")
 
@@ -45,12 +46,22 @@ def measure(guest):
 
 
 def difference(before, after, number):
-    """Bytes for each connection: (in all, {cache: bytes} of those that have grown by 4 or more)."""
-    grown = {name: round((size - before[1].get(name, 0)) / number, 1)
-             for name, size in after[1].items()}
-    return ((after[0] - before[0]) / number,
-            {name: size for name, size in sorted(grown.items(), key=lambda item: -item[1])
-             if size >= 4})
+    """Bytes for each connection: (in all, {cache: bytes})."""
+    grown = {name: (size - before[1].get(name, 0)) / number for name, size in after[1].items()}
+    return (after[0] - before[0]) / number, grown
+
+
+def told(caches):
+    """Those caches that matter, the largest first."""
+    return {name: round(size, 1)
+            for name, size in sorted(caches.items(), key=lambda item: -item[1]) if abs(size) >= 4}
+
+
+def cost(whole, slabs, logged):
+    """Bytes for each connection without what is logged, at least. The kernel as a whole may have
+    given back, or taken, what has nothing to do with connections: it is never less than what its
+    slabs have grown by."""
+    return round(max(whole, sum(slabs.values())) - logged)
 
 
 class Bench:
@@ -110,14 +121,14 @@ class Bench:
         say(f"   {plain:.0f} bytes each at node a")
         say("and with it")
         ((primary, primary_slabs), (backup, backup_slabs)), logged = self.protected()
-        slabs = {name: round(primary_slabs.get(name, 0) - plain_slabs.get(name, 0), 1)
+        slabs = {name: primary_slabs.get(name, 0) - plain_slabs.get(name, 0)
                  for name in {*primary_slabs, *plain_slabs}}
-        result = {"connections": self.number, "logged_bytes": round(logged, 1),
-                  "plain": round(plain), "primary": round(primary - plain - logged),
-                  "backup": round(backup - logged),
-                  "primary_caches": {name: size for name, size in sorted(slabs.items())
-                                     if abs(size) >= 4},
-                  "backup_caches": backup_slabs}
+        result = {"connections": self.number, "guest_mb": MEMORY, "goals": GOALS,
+                  "logged_bytes": round(logged, 1), "plain": round(plain),
+                  "primary": cost(primary - plain, slabs, logged),
+                  "backup": cost(backup, backup_slabs, logged),
+                  "primary_whole": round(primary - plain), "backup_whole": round(backup),
+                  "primary_caches": told(slabs), "backup_caches": told(backup_slabs)}
         say(f"   {result}")
         return result
 
@@ -129,9 +140,10 @@ def main():
     options = parser.parse_args()
     with stage(OUT, MEMORY) as (cluster, _):
         bench = Bench(cluster, options.connections)
-        result = bench.carry_out()
-    keep(os.path.join(OUT, "memory.json"), result)
-    sys.exit(bool(bench.clients.failed))
+        result = bench.carry_out() | results.versions(cluster.client)
+    if bench.clients.failed:
+        sys.exit(1)
+    results.store("memory", result)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ def rate(segments):
 def shape(node, limit):
     """Each connection leaves the node as if over a line of its own, of that rate."""
     # Large segments are cut before: so they come one by one, and not all at the end of a pause.
+    # With the room that fq has by itself it would drop what a thousand connections have waiting
+    # there. And what waits there of connections that have ended is not to come any more.
     node.guest.run(f"""
-        tc qdisc replace dev {node.device} root handle 1: tbf rate 10gbit burst 2000 latency 1s
-        tc qdisc replace dev {node.device} parent 1: fq maxrate {limit}""")
+        tc qdisc del dev {node.device} root 2>/dev/null || true
+        tc qdisc add dev {node.device} root handle 1: tbf rate 10gbit burst 2000 latency 1s
+        tc qdisc add dev {node.device} parent 1: fq maxrate {limit} limit 1000000""")

@@ -39,16 +39,16 @@ def draw_pauses(path, summary, detection, goal):
     save(figure, path)
 
 
-def draw_progress(path, result):
-    """One client's download, whose node dies: bytes against seconds."""
+def draw_progress(path, progress, size):
+    """One client's download of so many bytes, whose node dies: bytes against seconds."""
     figure, axes = pyplot.subplots(figsize=(9, 5), dpi=110)
     for name, label, colour in PROGRESS:
-        for number, points in enumerate(result["progress"][name]):
+        for number, points in enumerate(progress[name]):
             axes.plot([second for second, _ in points], [count / 1e6 for _, count in points],
                       color=colour, linewidth=2, label=None if number else label)
     axes.set_xlabel("seconds since the client began")
     axes.set_ylabel("megabytes that the client has")
-    axes.set_title(f"A download of {result['bytes'] / 1e6:.0f} MB at 100 Mbit/s")
+    axes.set_title(f"A download of {size / 1e6:.0f} MB at 100 Mbit/s")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=9)
     save(figure, path)

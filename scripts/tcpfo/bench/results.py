@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Documentation/bench/bench.json: each part of the benchmark has a key of its own in it."""
+"""Documentation/bench/bench.json: each part of the benchmark has a key of its own in it. Beside it
+are the pictures."""
 
 import json
 import os
@@ -15,6 +16,17 @@ def load():
             return json.load(file)
     except FileNotFoundError:
         return {}
+
+
+def versions(guest):
+    """What was measured: the kernel, and the commit of the module."""
+    return {"kernel": guest.run("uname -r").strip(),
+            "module": os.environ.get("MODULE_COMMIT", "unknown")}
+
+
+def picture(name):
+    """Where a picture belongs."""
+    return os.path.join(FOLDER, name)
 
 
 def store(part, figures):

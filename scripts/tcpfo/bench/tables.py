@@ -66,6 +66,10 @@ def tell_rest(summary):
           ["handover", "TCP_REPAIR in user space", "times as much", "goal"],
           [[f"{moves['handover']:,}", moves["repair"], moves["repair_over_handover"],
             moves["goal"]]])
+    absorbing = summary["absorbing"]
+    table("A download goes on at the other node: instructions for each megabyte",
+          ["regenerated and absorbed", "sent, without the module", "times as much"],
+          [[f"{absorbing['absorbed']:,}", absorbing["sent"], absorbing["sent_over_absorbed"]]])
     table("Per idle second: instructions of all threads", list(summary["per_idle_second"]),
           [[f"{value:,}" for value in summary["per_idle_second"].values()]])
 
