@@ -189,10 +189,10 @@ void tcpfo_helper_tcp_forget_windows(struct sock *sk)
  * @sk: a full TCP socket, locked by the caller or by the stack below which it runs
  * @cwnd: the congestion window, in segments, unless it is smaller
  *
- * All acknowledgements so far were made on this node, some microseconds after what they acknowledge.
- * A client is farther away: it would be sent its first segments again before it can answer. Until its
- * first answer the time-out is that of a new connection (RFC 6298, section 2.1), also for a timer that
- * runs already, of which a loss probe (RFC 8985, section 7.2) is one.
+ * All acknowledgements so far were made on this node, some microseconds after what they
+ * acknowledge. A client is farther away: it would be sent its first segments again before it can
+ * answer. Until its first answer the time-out is that of a new connection (RFC 6298, section 2.1),
+ * also for a timer that runs already, of which a loss probe (RFC 8985, section 7.2) is one.
  */
 void tcpfo_helper_tcp_begin_path(struct sock *sk, u32 cwnd)
 {

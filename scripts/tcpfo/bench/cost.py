@@ -3,9 +3,9 @@
 
 One guest with one processor, whose clock counts instructions; client, switch and both nodes are
 net namespaces of it. With --short there are fewer rounds and connections; --connections says how
-many idle ones there are at most. Prints tables, keeps all measurements in the artefact folder and the summary
-under `cost` in Documentation/bench/bench.json, and draws cost.png beside it. Fails only when a
-workload does.
+many idle ones there are at most. Prints tables, keeps all measurements in the artefact folder and
+the summary under `cost` in Documentation/bench/bench.json, and draws cost.png beside it. Fails only
+when a workload does.
 """
 
 import argparse
