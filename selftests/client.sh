@@ -116,6 +116,21 @@ curl_runs() {
 	kill -0 "$curl_pid" 2>/dev/null
 }
 
+# download_over_death FILE BYTES [CURL OPTION...]: node a dies when so many are there, and the client gets all.
+download_over_death() {
+	local file=$1 bytes=$2
+	shift 2
+	capture_start
+	download_start "$file" "$@"
+	need 60 has_bytes "$work/$file" "$bytes"
+	kill_node a
+	check "the node died within the download" curl_runs
+	curl_wait
+	capture_stop
+	check "curl ends well" is "$curl_code" 0
+	check "every byte is right" cmp "$www/$file" "$work/$file"
+}
+
 # size_of FILE: 0 while it is not there.
 size_of() {
 	stat -c %s "$1" 2>/dev/null || echo 0

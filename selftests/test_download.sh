@@ -15,17 +15,8 @@ size=$((32 << 20))
 
 random_file file "$size"
 cluster_up
-capture_start
 # As slow as a common network: or it would be over before the node is killed.
-download_start file --limit-rate 12M
-need 60 has_bytes "$work/file" $((size / 3))
-kill_node a
-check "the node died within the download" curl_runs
-curl_wait
-capture_stop
-
-check "curl ends well" is "$curl_code" 0
-check "every byte is right" cmp "$www/file" "$work/file"
+download_over_death file $((size / 3)) --limit-rate 12M
 check "node b is active" taken_over
 check "one connection was restored" reads b stats/connections_restored 1
 check "none failed" reads b stats/connections_failed 0

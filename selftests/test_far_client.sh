@@ -25,15 +25,7 @@ random_file file "$size"
 cluster_up
 tc -n client qdisc replace dev eth0 root netem limit 10000 delay 150ms
 tc -n switch qdisc replace dev client0 root netem limit 10000 delay 150ms
-capture_start
-download_start file --limit-rate 300k
-need 60 has_bytes "$work/file" $((size / 3))
-kill_node a
-check "the node died within the download" curl_runs
-curl_wait
-capture_stop
-check "curl ends well" is "$curl_code" 0
-check "every byte is right" cmp "$www/file" "$work/file"
+download_over_death file $((size / 3)) --limit-rate 300k
 check "one connection was restored" reads b stats/connections_restored 1
 # The one at the seam begins with what the client has.
 check "nothing else was sent twice" had_twice 1
