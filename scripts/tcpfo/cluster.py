@@ -97,6 +97,12 @@ class Node:
         """The service's address; with the module only the active node answers for it."""
         self.guest.run(f"ip addr replace {self.service} dev {self.device}")
 
+    def claim_service_address(self):
+        """The same without the module: what knew another node by it hears of this one."""
+        self.add_service_address()
+        address = self.service.partition("/")[0]
+        self.guest.run(f"arping -q -U -c 2 -I {self.device} {address}", check=False)
+
     def insert_module(self):
         """The module, of which nothing is configured."""
         self.guest.run(f"insmod {MODULE}")

@@ -18,10 +18,14 @@ def load():
         return {}
 
 
+def module_commit():
+    """The commit of the module, as scripts/bench has found it."""
+    return os.environ.get("MODULE_COMMIT", "unknown")
+
+
 def versions(guest):
     """What was measured: the kernel, and the commit of the module."""
-    return {"kernel": guest.run("uname -r").strip(),
-            "module": os.environ.get("MODULE_COMMIT", "unknown")}
+    return {"kernel": guest.run("uname -r").strip(), "module": module_commit()}
 
 
 def picture(name):

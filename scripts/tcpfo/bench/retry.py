@@ -92,23 +92,17 @@ class Bench:
         return [points[::max(1, len(points) // POINTS)] + points[-1:]
                 for points in curves.values() if points]
 
-    @staticmethod
-    def give_address(node):
-        """The node has the address, and says so."""
-        node.add_service_address()
-        node.guest.run(f"arping -q -U -c 1 -I {node.device} {SERVICE_ADDRESS}", check=False)
-
     def lose(self):
         """Node a dies; node b has the address as soon as the module would have it."""
         self.cluster.crash(self.cluster.a)
         time.sleep(DETECTION)
-        self.give_address(self.cluster.b)
+        self.cluster.b.claim_service_address()
 
     def without(self, runs):
         """Undisturbed, and lost and begun again."""
         for node in self.cluster.nodes:
             self.pair.start_server(node)
-        self.give_address(self.cluster.a)
+        self.cluster.a.claim_service_address()
         say("a fast network, undisturbed")
         plain = [self.download("") for _ in range(runs)]
         scenario.shape(self.cluster)
@@ -121,7 +115,7 @@ class Bench:
             self.cluster.revive(self.cluster.a)
             self.cluster.b.guest.run(f"ip addr del {SERVICE_ADDRESS}/32 dev eth0")
             self.pair.start_server(self.cluster.a)
-            self.give_address(self.cluster.a)
+            self.cluster.a.claim_service_address()
             scenario.shape(self.cluster)
         for node in self.cluster.nodes:
             self.pair.stop_server(node)

@@ -18,6 +18,7 @@ from tcpfo.bench.hw.machines import Machines
 from tcpfo.bench.hw.remote import Host
 from tcpfo.bench.hw.takeovers import Takeovers
 from tcpfo.bench.hw.workloads import Workloads
+from tcpfo.bench.results import module_commit
 from tcpfo.bench.stage import keep
 from tcpfo.guest import GuestError
 
@@ -56,7 +57,7 @@ def circumstances(options, kernels):
     with open(options.module, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
     return {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "kernel": kernels,
-            "module": {"commit": os.environ.get("MODULE_COMMIT", "unknown"), "sha256": digest},
+            "module": {"commit": module_commit(), "sha256": digest},
             "amount": options.amount._asdict(), "rounds": options.rounds}
 
 
