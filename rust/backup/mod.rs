@@ -2,6 +2,7 @@
 
 //! Connections that the peer serves: what this node holds of them, and what it confirms.
 
+mod awake;
 mod input;
 
 use crate::{
@@ -21,11 +22,15 @@ use crate::{
         }, //
     },
 };
+pub(crate) use awake::Awake;
 use core::mem;
 pub(crate) use input::Input;
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    }, //
 };
 use zerocopy::byteorder::big_endian::U32;
 
@@ -69,10 +74,12 @@ impl Confirmations {
                 right_edge: 0,
                 place: Place::START,
             };
-            service.add(
+            let flow = service.add(
                 &open.key,
                 FlowState::Replica(KBox::new(replica, GFP_KERNEL)?),
-            )
+            )?;
+            note(&service, &flow);
+            Ok(())
         });
         if taken.is_err() {
             node.stats.replicas_refused.inc();
@@ -86,13 +93,15 @@ impl Confirmations {
     pub(crate) fn data(&mut self, node: &Arc<Node>, data: &record::Data, bytes: &[u8]) {
         let upto = standby_for(node, &data.key).and_then(|service| {
             let flow = service.find(&data.key).ok_or(ENOENT)?;
-            add_input(&flow, data, bytes).inspect_err(|_| {
+            let upto = add_input(&flow, data, bytes).inspect_err(|_| {
                 // Another connection's replica of the same name is none of its business.
                 if is_replica_of(&flow, data.incarnation) {
                     node.stats.replicas_refused.inc();
                     service.forget(&flow);
                 }
-            })
+            })?;
+            note(&service, &flow);
+            Ok(upto)
         });
         kill_point!(node, Received);
         self.confirm(node, &data.key, data.incarnation.get(), upto.unwrap_or(0));
@@ -109,6 +118,9 @@ impl Confirmations {
                     sent: place.sent.get(),
                     at_rest: (place.flags & place::AT_REST != 0).then_some(place.window.get()),
                 };
+            }
+            if place.flags & place::AT_REST == 0 {
+                note(&service, &flow);
             }
         }
     }
@@ -170,6 +182,13 @@ fn standby_for(node: &Node, key: &Key) -> Result<Arc<Service>> {
         return Err(EBUSY);
     }
     Ok(service)
+}
+
+/// There is news of a replica: it is not at rest.
+fn note(service: &Service, flow: &FlowRef) {
+    if !flow.awake.load(Relaxed) {
+        service.awake.lock().note(flow);
+    }
 }
 
 fn is_replica_of(flow: &FlowRef, incarnation: U32) -> bool {

@@ -7,7 +7,10 @@ pub(crate) mod ownership;
 mod settings;
 
 use crate::{
-    backup::Replica,
+    backup::{
+        Awake,
+        Replica, //
+    },
     events,
     kapi::{
         net::{
@@ -110,6 +113,9 @@ pub(crate) struct Flow {
     pub(crate) state: SpinLockBh<FlowState>,
     /// A FIN or RST was seen: the end is near.
     pub(crate) ending: Atomic<bool>,
+    /// It is a replica that is not at rest: one of [`Service::awake`], or of what was that when a takeover
+    /// began.
+    pub(crate) awake: Atomic<bool>,
     /// Something that its socket has sent was dropped as this node was in doubt.
     pub(crate) muted: Atomic<bool>,
 }
@@ -187,6 +193,9 @@ pub(crate) struct Service {
     /// The hooks that a takeover needs. Outermost of the service's locks.
     #[pin]
     early: Mutex<EarlyHooks>,
+    /// The replicas with which a takeover would begin.
+    #[pin]
+    pub(crate) awake: Mutex<Awake>,
     /// The takeover that is going on.
     #[pin]
     pub(crate) takeover: Takeover,
@@ -291,6 +300,7 @@ impl Service {
                 compared <- new_mutex!(None, "Service::compared"),
                 differences: Atomic::new(0),
                 early <- new_mutex!(EarlyHooks::Absent, "Service::early"),
+                awake <- new_mutex!(Awake::new(), "Service::awake"),
                 takeover <- Takeover::new(),
                 report: Report::new(),
                 resync <- Resync::new(),
@@ -619,7 +629,7 @@ impl Service {
         // Nothing may be added to the replicas, nor a new one, while they become something else.
         let _records = self.node.pause_records();
         if takeover {
-            self.takeover.collect(self);
+            self.takeover.begin(self);
         } else {
             // What is held of the peer's connections has no sequel.
             self.forget_all();
@@ -751,6 +761,7 @@ impl Service {
                 key,
                 state <- new_spinlock_bh!(state, "Flow::state"),
                 ending: Atomic::new(false),
+                awake: Atomic::new(false),
                 muted: Atomic::new(false),
             }),
             GFP_ATOMIC,
@@ -855,6 +866,7 @@ impl Service {
     }
 
     fn forget_all(&self) {
+        self.awake.lock().take();
         for flow in self.collect() {
             self.forget(&flow);
         }
@@ -865,10 +877,13 @@ impl Service {
         let sweeps = self.sweeps.load(Relaxed).wrapping_add(1);
         self.sweeps.store(sweeps, Relaxed);
         self.unnoted.store(0, Relaxed);
+        let all = sweeps % SWEEP_ALL == 0;
         if !self.speaks() {
+            if all {
+                self.awake.lock().leave_out_resting();
+            }
             return;
         }
-        let all = sweeps % SWEEP_ALL == 0;
         let backed = self.is_protected();
         let mut ended = KVec::new();
         let mut resting = KVec::new();

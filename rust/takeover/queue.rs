@@ -68,8 +68,8 @@ pub(crate) struct Takeover {
 pub(super) struct Queue {
     /// Those that somebody waits for. The first `at_once` are under way.
     pub(super) urgent: KVVec<FlowRef>,
-    /// Those that were at rest.
-    pub(super) at_rest: KVVec<FlowRef>,
+    /// Those that were at rest; [`None`] before they were looked for.
+    at_rest: Option<KVVec<FlowRef>>,
     /// How many made progress in the last round.
     pub(super) under_way: usize,
     /// How many may make progress at the same time.
@@ -81,14 +81,14 @@ pub(super) struct Queue {
 impl Queue {
     const EMPTY: Self = Self {
         urgent: KVVec::new(),
-        at_rest: KVVec::new(),
+        at_rest: Some(KVVec::new()),
         under_way: 0,
         at_once: AT_ONCE,
         at_rest_us: 0,
     };
 
     pub(super) fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.at_rest.is_empty()
+        self.urgent.is_empty() && self.at_rest.as_ref().is_some_and(|rest| rest.is_empty())
     }
 
     /// Has a connection follow that was at rest.
@@ -122,8 +122,11 @@ impl Queue {
         if now_us < self.at_rest_us {
             return;
         }
+        if self.at_rest.is_none() && self.under_way == 0 {
+            self.at_rest = Some(find_resting(service));
+        }
         for _ in self.under_way..AT_REST_AT_ONCE {
-            let Some(flow) = self.at_rest.pop() else {
+            let Some(flow) = self.at_rest.as_mut().and_then(|rest| rest.pop()) else {
                 return;
             };
             self.add(service, flow);
@@ -139,15 +142,28 @@ impl Queue {
             let now_us = time::now_us();
             self.at_rest_us = now_us + AT_REST_PAUSE * (now_us - began_us);
         }
-        if self.at_rest.is_empty() || self.under_way >= AT_REST_AT_ONCE {
+        let may_follow = match &self.at_rest {
+            None => self.under_way == 0,
+            Some(rest) => !rest.is_empty() && self.under_way < AT_REST_AT_ONCE,
+        };
+        if !may_follow {
             return u64::MAX;
         }
         self.at_rest_us.div_ceil(1000)
     }
 }
 
-fn is_at_rest(flow: &FlowRef) -> bool {
-    matches!(&*flow.state.lock(), FlowState::Replica(replica) if replica.place.at_rest.is_some())
+/// Returns the replicas that were at rest. To look at all connections takes a while if there are many of
+/// them: only for when nobody waits.
+fn find_resting(service: &Service) -> KVVec<FlowRef> {
+    let mut resting = service.collect();
+    resting.retain(|flow| is_resting(flow));
+    resting
+}
+
+/// Returns whether it is a replica with which the takeover has not begun.
+fn is_resting(flow: &FlowRef) -> bool {
+    !flow.awake.load(Relaxed) && matches!(&*flow.state.lock(), FlowState::Replica(_))
 }
 
 impl Takeover {
@@ -173,27 +189,22 @@ impl Takeover {
         time::now_ms().wrapping_add(self.clock_ahead_ms.load(Relaxed))
     }
 
-    /// Begins to carry on all connections of `service`. May sleep.
-    pub(crate) fn collect(&self, service: &Service) {
+    /// Begins to carry on all connections of `service`. The caller has paused the peer's records. May sleep.
+    pub(crate) fn begin(&self, service: &Service) {
         let ahead_ms = service.node.peer_clock_ahead_ms();
         self.clock_ahead_ms.store(ahead_ms, Relaxed);
-        let mut urgent = service.collect();
-        let mut at_rest = KVVec::new();
-        urgent.retain(|flow| {
-            // Without memory it is one of the others.
-            !is_at_rest(flow) || at_rest.push(flow.clone(), GFP_KERNEL).is_err()
-        });
-        service.report.at_rest(at_rest.len());
-        let queue = Queue {
-            urgent,
-            at_rest,
-            under_way: AT_ONCE,
-            at_once: AT_ONCE,
-            at_rest_us: 0,
-        };
+        let urgent = service.awake.lock().take();
+        // CAST: There are at most as many as connections.
+        let others = service.connections().saturating_sub(urgent.len() as u32);
+        service.report.at_rest(others);
         self.moved_ms.store(time::now_ms(), Relaxed);
-        self.going_on.store(u32::from(!queue.is_empty()), Release);
-        *self.queue.lock() = queue;
+        self.going_on.store(1, Release);
+        *self.queue.lock() = Queue {
+            urgent,
+            at_rest: None,
+            under_way: AT_ONCE,
+            ..Queue::EMPTY
+        };
     }
 }
 
@@ -205,8 +216,9 @@ pub(crate) fn abandon(service: &Service) {
     service.takeover.going_on.store(0, Release);
     let woken = mem::take(&mut *service.takeover.woken.lock());
     drop(queue);
+    let at_rest = left.at_rest.unwrap_or_else(|| find_resting(service));
     left.urgent.iter().for_each(|flow| give_up(service, flow));
-    left.at_rest.iter().for_each(|flow| give_up(service, flow));
+    at_rest.iter().for_each(|flow| give_up(service, flow));
     woken.iter().for_each(|flow| give_up(service, flow));
 }
 
@@ -214,7 +226,7 @@ pub(crate) fn abandon(service: &Service) {
 /// others if it was at rest. Returns whether the segment has to be heard, by [`inbound`](super::inbound);
 /// there may be no memory. Callable from softirq and process context.
 pub(crate) fn wake(service: &Service, flow: &FlowRef) -> bool {
-    if is_at_rest(flow) {
+    if is_resting(flow) {
         let noted = service.takeover.woken.lock().push(flow.clone(), GFP_ATOMIC);
         if noted.is_err() {
             return false;

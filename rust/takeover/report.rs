@@ -97,9 +97,8 @@ impl Report {
     }
 
     /// So many connections are at rest.
-    pub(super) fn at_rest(&self, count: usize) {
-        // CAST: Widening.
-        self.at_rest.store(count as u64, Relaxed);
+    pub(super) fn at_rest(&self, count: u32) {
+        self.at_rest.store(count.into(), Relaxed);
     }
 
     /// A connection has a socket.

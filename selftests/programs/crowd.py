@@ -50,6 +50,10 @@ class Connection:
     def ask(self, path, content):
         """Sends a request, whose answer has `content`."""
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode())
+        self.expect(content)
+
+    def expect(self, content):
+        """From here on an answer with `content` is to come."""
         self.head = b""
         self.expected = content
         self.seen = 0
