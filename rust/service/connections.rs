@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The connections of a service.
+
+use super::Service;
+use crate::{
+    backup::Replica,
+    kapi::{
+        net::tcp::{
+            Ends,
+            Sock, //
+        },
+        rhashtable,
+        sync::{
+            new_spinlock_bh,
+            SpinLockBh, //
+        }, //
+    },
+    primary::{
+        self,
+        Tracked,
+        Unprotected, //
+    },
+    takeover::Restoring,
+    wire::key::Key, //
+};
+use core::mem;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
+
+/// How many connections are looked at in one sweep because they seem to be at rest.
+const RESTS_A_SWEEP: usize = 4096;
+/// Every which sweep looks at connections that have shown no sign of their end.
+const SWEEP_ALL: u32 = 30;
+
+/// One connection of a service.
+#[pin_data]
+pub(crate) struct Flow {
+    /// Its name.
+    pub(crate) key: Key,
+    /// What it is to this node. Taken in softirq and process context.
+    #[pin]
+    pub(crate) state: SpinLockBh<FlowState>,
+    /// A FIN or RST was seen: the end is near.
+    pub(crate) ending: Atomic<bool>,
+    /// It is a replica that is not at rest: one of [`Service::awake`], or of what was that when a takeover
+    /// began.
+    pub(crate) awake: Atomic<bool>,
+    /// Something that its socket has sent was dropped as this node was in doubt.
+    pub(crate) muted: Atomic<bool>,
+}
+
+/// What a connection is to this node. What is large is elsewhere, so that each costs only what it needs.
+pub(crate) enum FlowState {
+    /// It is served here and logged to the backup.
+    Tracked(KBox<Tracked>),
+    /// It is served here, and would be lost with this node.
+    Unprotected(Unprotected),
+    /// It is served by the peer; what is needed to carry it on is held here.
+    Replica(KBox<Replica>),
+    /// It was served by the peer, and is being carried on.
+    Restoring(KBox<Restoring>),
+    /// It was forgotten: it is in no table any more, and who still has it leaves it alone.
+    Gone,
+}
+
+impl FlowState {
+    /// Returns how many bytes the client's input takes that is held of it.
+    fn input_bytes(&self) -> u64 {
+        match self {
+            Self::Tracked(tracked) => tracked.input_bytes(),
+            Self::Unprotected(unprotected) => unprotected.input_bytes(),
+            Self::Replica(replica) => replica.input.size(),
+            Self::Restoring(restoring) => restoring.input_bytes(),
+            Self::Gone => 0,
+        }
+    }
+}
+
+/// A connection in its service's table.
+pub(crate) type FlowRef = Arc<rhashtable::Node<Flow>>;
+
+impl Service {
+    /// Returns all connections; those for which there is no memory are left out.
+    pub(crate) fn collect(&self) -> KVVec<FlowRef> {
+        // Some may come while the room is being made, or be shown twice.
+        let mut room = self.connections() as usize + 256;
+        loop {
+            let Ok(mut all) = KVVec::with_capacity(room, GFP_KERNEL) else {
+                pr_err!("{}: no memory for a list of connections\n", &*self.name);
+                return KVVec::new();
+            };
+            let mut fits = true;
+            self.flows.for_each(|flow| {
+                fits = all.push_within_capacity(flow).is_ok();
+                fits
+            });
+            if fits {
+                return all;
+            }
+            room = room.saturating_mul(2);
+        }
+    }
+
+    /// Adds a connection in place of any of the same name. Callable from softirq and process
+    /// context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOBUFS` if there are too many, or whatever [`Table::insert`] returns.
+    pub(crate) fn add(&self, key: &Key, state: FlowState) -> Result<FlowRef> {
+        if let Some(old) = self.find(key) {
+            self.forget(&old);
+        }
+        let limit = self.node.limits.max_connections.load(Relaxed);
+        if self.node.connections.load(Relaxed) >= limit {
+            self.node.limits.reached.connections.note();
+            return Err(ENOBUFS);
+        }
+        let unprotected = matches!(state, FlowState::Unprotected(_));
+        let key = *key;
+        let flow = rhashtable::Node::new(
+            key_bytes(&key),
+            try_pin_init!(Flow {
+                key,
+                state <- new_spinlock_bh!(state, "Flow::state"),
+                ending: Atomic::new(false),
+                awake: Atomic::new(false),
+                muted: Atomic::new(false),
+            }),
+            GFP_ATOMIC,
+        )?;
+        // Counted first: it may be forgotten as soon as it is there.
+        self.count(1, unprotected);
+        self.flows
+            .insert(flow.clone())
+            .inspect_err(|_| self.count(-1, unprotected))?;
+        Ok(flow)
+    }
+
+    /// Counts a connection in, or out.
+    fn count(&self, change: i32, unprotected: bool) {
+        // CAST: Two's complement: adding -1 modulo 2^n.
+        self.node.connections.add(i64::from(change) as u64, Relaxed);
+        self.connections.add(change as u32, Relaxed);
+        if unprotected {
+            self.unprotected.add(change as u32, Relaxed);
+        }
+    }
+
+    /// Returns how many bytes the largest input of a client takes. Looks at all connections.
+    pub(crate) fn largest_input(&self) -> u64 {
+        let mut largest = 0;
+        self.flows.for_each(|flow| {
+            largest = largest.max(flow.state.lock().input_bytes());
+            true
+        });
+        largest
+    }
+
+    /// Finds a connection. Callable from softirq and process context.
+    pub(crate) fn find(&self, key: &Key) -> Option<FlowRef> {
+        self.flows.get(key_bytes(key))
+    }
+
+    /// Forgets a connection. Callable from softirq and process context.
+    pub(crate) fn forget(&self, flow: &FlowRef) {
+        if !self.flows.remove(flow) {
+            return;
+        }
+        let mut state = flow.state.lock();
+        let was = mem::replace(&mut *state, FlowState::Gone);
+        drop(state);
+        self.count(-1, matches!(was, FlowState::Unprotected(_)));
+    }
+
+    /// A connection that was protected is not any more. The caller has changed its state.
+    pub(crate) fn count_unprotected(&self) {
+        self.unprotected.add(1, Relaxed);
+    }
+
+    /// A connection that was not protected is so again. The caller has changed its state.
+    pub(crate) fn count_resumed(&self) {
+        // CAST: Two's complement: adding -1 modulo 2^32.
+        self.unprotected.add(-1i32 as u32, Relaxed);
+        self.node.stats.connections_resumed.inc();
+    }
+
+    /// Returns how many connections are not protected.
+    pub(crate) fn unprotected(&self) -> u32 {
+        self.unprotected.load(Relaxed)
+    }
+
+    /// A connection was seen that is not protected, and for which there is no room.
+    pub(crate) fn count_unnoted(&self) {
+        self.unnoted.store(1, Relaxed);
+        self.node.stats.connections_unnoted.inc();
+    }
+
+    pub(super) fn forget_all(&self) {
+        self.awake.lock().take();
+        for flow in self.collect() {
+            self.forget(&flow);
+        }
+    }
+
+    /// Forgets the connections that have ended, and tells the peer of those that have come to rest.
+    pub(crate) fn sweep(&self) {
+        let sweeps = self.sweeps.load(Relaxed).wrapping_add(1);
+        self.sweeps.store(sweeps, Relaxed);
+        self.unnoted.store(0, Relaxed);
+        let all = sweeps % SWEEP_ALL == 0;
+        if !self.speaks() {
+            if all {
+                self.awake.lock().leave_out_resting();
+            }
+            return;
+        }
+        let backed = self.is_protected();
+        let mut ended = KVec::new();
+        let mut resting = KVec::new();
+        // One that is left out for want of memory has its turn the next time.
+        self.flows.for_each(|flow| {
+            let looks_ended = all || flow.ending.load(Relaxed);
+            if looks_ended && primary::is_served_here(&flow) && self.has_ended(&flow.key) {
+                let _ = ended.push(flow, GFP_ATOMIC);
+            } else if backed && resting.len() < RESTS_A_SWEEP && primary::settles(&flow) {
+                let _ = resting.push(flow, GFP_ATOMIC);
+            }
+            true
+        });
+        for flow in ended {
+            primary::closed(self, &flow);
+        }
+        for flow in resting {
+            primary::note_rest(self, &flow);
+        }
+    }
+
+    /// Returns whether a connection has neither a socket nor a request any more, or its socket is
+    /// closed, but for what TIME_WAIT remembers.
+    fn has_ended(&self, key: &Key) -> bool {
+        self.find_socket(key).is_none_or(|socket| socket.is_over())
+    }
+
+    /// Finds the socket of a connection. Callable from softirq and process context.
+    pub(crate) fn socket_of(&self, key: &Key) -> Option<Sock> {
+        self.find_socket(key).filter(Sock::is_connected)
+    }
+
+    fn find_socket(&self, key: &Key) -> Option<Sock> {
+        let ends = Ends {
+            remote: key.client.addr.ip(),
+            remote_port: key.client.port.get(),
+            local: self.address,
+            local_port: self.endpoint.port.get(),
+        };
+        Sock::find(&self.node.net, &ends, self.ifindex)
+    }
+
+    /// Ends all that goes on for the service, which has no hooks any more: what is held back is
+    /// sent, and the sockets go on as ordinary ones. May sleep.
+    pub(crate) fn stop(&self) {
+        for flow in self.collect() {
+            primary::release(self, &flow);
+            self.forget(&flow);
+        }
+    }
+}
+
+/// Returns the bytes by which a connection is found.
+fn key_bytes(key: &Key) -> &[u8; rhashtable::KEY_LEN] {
+    zerocopy::transmute_ref!(key)
+}
