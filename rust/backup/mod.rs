@@ -27,10 +27,7 @@ use core::mem;
 pub(crate) use input::Input;
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::Relaxed,
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 use zerocopy::byteorder::big_endian::U32;
 
@@ -78,8 +75,11 @@ impl Confirmations {
                 &open.key,
                 FlowState::Replica(KBox::new(replica, GFP_KERNEL)?),
             )?;
-            note(&service, &flow);
-            Ok(())
+            // Who does not know that it is awake must not take it for one of a takeover's.
+            service
+                .awake
+                .add(&flow)
+                .inspect_err(|_| service.forget(&flow))
         });
         if taken.is_err() {
             node.stats.replicas_refused.inc();
@@ -100,7 +100,7 @@ impl Confirmations {
                     service.forget(&flow);
                 }
             })?;
-            note(&service, &flow);
+            service.awake.rouse(&flow);
             Ok(upto)
         });
         kill_point!(node, Received);
@@ -120,7 +120,9 @@ impl Confirmations {
                 };
             }
             if place.flags & place::AT_REST == 0 {
-                note(&service, &flow);
+                service.awake.rouse(&flow);
+            } else {
+                service.awake.rests(&flow);
             }
         }
     }
@@ -133,6 +135,7 @@ impl Confirmations {
         if let Some(flow) = service.find(&close.key) {
             if is_replica_of(&flow, close.incarnation) {
                 service.forget(&flow);
+                service.awake.tidy();
             }
         }
     }
@@ -182,13 +185,6 @@ fn standby_for(node: &Node, key: &Key) -> Result<Arc<Service>> {
         return Err(EBUSY);
     }
     Ok(service)
-}
-
-/// There is news of a replica: it is not at rest.
-fn note(service: &Service, flow: &FlowRef) {
-    if !flow.awake.load(Relaxed) {
-        service.awake.lock().note(flow);
-    }
 }
 
 fn is_replica_of(flow: &FlowRef, incarnation: U32) -> bool {

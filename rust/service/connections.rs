@@ -51,8 +51,7 @@ pub(crate) struct Flow {
     pub(crate) state: SpinLockBh<FlowState>,
     /// A FIN or RST was seen: the end is near.
     pub(crate) ending: Atomic<bool>,
-    /// It is a replica that is not at rest: one of [`Service::awake`], or of what was that when a takeover
-    /// began.
+    /// It is one of [`Service::awake`], or was that when a takeover began.
     pub(crate) awake: Atomic<bool>,
     /// Something that its socket has sent was dropped as this node was in doubt.
     pub(crate) muted: Atomic<bool>,
@@ -89,22 +88,31 @@ impl FlowState {
 pub(crate) type FlowRef = Arc<rhashtable::Node<Flow>>;
 
 impl Service {
-    /// Returns all connections; those for which there is no memory are left out.
+    /// Returns all connections, or none if there is no memory. May sleep.
     pub(crate) fn collect(&self) -> KVVec<FlowRef> {
+        self.try_collect().unwrap_or_else(|_| {
+            pr_err!("{}: no memory for a list of connections\n", &*self.name);
+            KVVec::new()
+        })
+    }
+
+    /// Returns all connections. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn try_collect(&self) -> Result<KVVec<FlowRef>> {
         // Some may come while the room is being made, or be shown twice.
         let mut room = self.connections() as usize + 256;
         loop {
-            let Ok(mut all) = KVVec::with_capacity(room, GFP_KERNEL) else {
-                pr_err!("{}: no memory for a list of connections\n", &*self.name);
-                return KVVec::new();
-            };
+            let mut all = KVVec::with_capacity(room, GFP_KERNEL)?;
             let mut fits = true;
             self.flows.for_each(|flow| {
                 fits = all.push_within_capacity(flow).is_ok();
                 fits
             });
             if fits {
-                return all;
+                return Ok(all);
             }
             room = room.saturating_mul(2);
         }
@@ -126,6 +134,7 @@ impl Service {
             return Err(ENOBUFS);
         }
         let unprotected = matches!(state, FlowState::Unprotected(_));
+        let awake = matches!(state, FlowState::Replica(_));
         let key = *key;
         let flow = rhashtable::Node::new(
             key_bytes(&key),
@@ -133,7 +142,7 @@ impl Service {
                 key,
                 state <- new_spinlock_bh!(state, "Flow::state"),
                 ending: Atomic::new(false),
-                awake: Atomic::new(false),
+                awake: Atomic::new(awake),
                 muted: Atomic::new(false),
             }),
             GFP_ATOMIC,
@@ -176,6 +185,7 @@ impl Service {
         if !self.flows.remove(flow) {
             return;
         }
+        self.awake.leaves(flow);
         let mut state = flow.state.lock();
         let was = mem::replace(&mut *state, FlowState::Gone);
         drop(state);
@@ -205,8 +215,9 @@ impl Service {
         self.node.stats.connections_unnoted.inc();
     }
 
+    /// Forgets all connections. The caller has paused the peer's records. May sleep.
     pub(super) fn forget_all(&self) {
-        self.awake.lock().take();
+        self.awake.clear();
         for flow in self.collect() {
             self.forget(&flow);
         }
@@ -217,13 +228,10 @@ impl Service {
         let sweeps = self.sweeps.load(Relaxed).wrapping_add(1);
         self.sweeps.store(sweeps, Relaxed);
         self.unnoted.store(0, Relaxed);
-        let all = sweeps % SWEEP_ALL == 0;
         if !self.speaks() {
-            if all {
-                self.awake.lock().leave_out_resting();
-            }
             return;
         }
+        let all = sweeps % SWEEP_ALL == 0;
         let backed = self.is_protected();
         let mut ended = KVec::new();
         let mut resting = KVec::new();

@@ -114,7 +114,7 @@ pub(crate) struct Service {
     early: Mutex<EarlyHooks>,
     /// The replicas with which a takeover would begin.
     #[pin]
-    pub(crate) awake: Mutex<Awake>,
+    pub(crate) awake: Awake,
     /// The takeover that is going on.
     #[pin]
     pub(crate) takeover: Takeover,
@@ -185,7 +185,7 @@ impl Service {
                 compared <- new_mutex!(None, "Service::compared"),
                 differences: Atomic::new(0),
                 early <- new_mutex!(EarlyHooks::Absent, "Service::early"),
-                awake <- new_mutex!(Awake::new(), "Service::awake"),
+                awake <- Awake::new(),
                 takeover <- Takeover::new(),
                 report: Report::new(),
                 resync <- Resync::new(),

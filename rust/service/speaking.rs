@@ -186,8 +186,10 @@ impl Service {
         self.peer_unprotected.store(u32::MAX, Relaxed);
         self.ownership.lock().session_changed();
         resync::start_over(self);
+        // Nor may a takeover of these connections begin while they are being forgotten.
+        let records = self.node.pause_records();
         match self.state().0 {
-            State::Active => {}
+            State::Active => drop(records),
             // Its own connections, which the next packet of each finds to be of another session.
             State::Leaving => return,
             State::Standby | State::Probing => return self.forget_all(),

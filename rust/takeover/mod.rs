@@ -89,6 +89,7 @@ pub(crate) fn advance(service: &Service) -> u64 {
     let mut next = u64::MAX;
     // Held for the whole round, so that nobody ends the takeover in the midst of it.
     let mut queue = service.takeover.queue.lock();
+    queue.look_for_resting(service);
     let began_us = time::now_us();
     queue.refill(service, began_us);
     queue.make_room(service);
@@ -280,6 +281,14 @@ fn abort(service: &Service, flow: &FlowRef) {
     }
 }
 
+fn wait(until_ms: u64, stalled: bool) -> Turn {
+    if stalled {
+        Turn::Stalled(until_ms)
+    } else {
+        Turn::Again(until_ms)
+    }
+}
+
 /// Does what is due for one connection.
 fn turn(service: &Service, flow: &FlowRef) -> Turn {
     let mut fed = 0;
@@ -294,26 +303,21 @@ fn turn(service: &Service, flow: &FlowRef) -> Turn {
                     return Turn::Again(again_ms);
                 }
             }
-            Step::FindChild(injection) => {
+            Step::FindChild(injection, stalled) => {
                 // Nothing comes of it if there is no memory, and it is tried again.
                 let _ = injection.receive(service, &flow.key);
                 if !find_child(service, flow) {
-                    return Turn::Again(now_ms + RETRY_MS);
+                    return wait(now_ms + RETRY_MS, stalled);
                 }
             }
             Step::Ask(again_ms, stalled) => {
                 if let Some(socket) = service.socket_of(&flow.key) {
                     socket.send_ack();
                 }
-                return if stalled {
-                    Turn::Stalled(again_ms)
-                } else {
-                    Turn::Again(again_ms)
-                };
+                return wait(again_ms, stalled);
             }
             Step::Over => return Turn::Done,
-            Step::Wait(until_ms, false) => return Turn::Again(until_ms),
-            Step::Wait(until_ms, true) => return Turn::Stalled(until_ms),
+            Step::Wait(until_ms, stalled) => return wait(until_ms, stalled),
             Step::Splice(again_ms) if !splice(service, flow) => return Turn::Again(again_ms),
             Step::Splice(_) => return Turn::Done,
             Step::Failed => return Turn::Failed,

@@ -42,6 +42,11 @@ const AT_ONCE: usize = 32;
 /// The same of those that were at rest, whose clients wait for nothing: they follow when no more than
 /// that of the others make progress.
 const AT_REST_AT_ONCE: usize = 8;
+/// They are looked for when none of the others makes progress, or after that time if only a few do, in
+/// microseconds: it takes a while if there are many connections, for which the others should not wait.
+const LOOK_AFTER_US: u64 = 1_000_000;
+/// When they are looked for again if there was no memory for it, in microseconds.
+const LOOK_AGAIN_US: u64 = 100_000;
 /// How many times as long as it takes to begin with those there is a pause then: nobody waits for them,
 /// but for the server, to which this leaves the most of a processor.
 const AT_REST_PAUSE: u64 = 3;
@@ -68,8 +73,7 @@ pub(crate) struct Takeover {
 pub(super) struct Queue {
     /// Those that somebody waits for. The first `at_once` are under way.
     pub(super) urgent: KVVec<FlowRef>,
-    /// Those that were at rest; [`None`] before they were looked for.
-    at_rest: Option<KVVec<FlowRef>>,
+    at_rest: AtRest,
     /// How many made progress in the last round.
     pub(super) under_way: usize,
     /// How many may make progress at the same time.
@@ -78,17 +82,26 @@ pub(super) struct Queue {
     at_rest_us: u64,
 }
 
+/// The connections that were at rest.
+enum AtRest {
+    /// They were not looked for yet: that may be done when nothing else is under way, from the first time on,
+    /// and when only a few others are, from the second one on. On the monotonic clock in microseconds.
+    Unknown { from_us: u64, latest_us: u64 },
+    /// Those whose turn has not come.
+    Known(KVVec<FlowRef>),
+}
+
 impl Queue {
     const EMPTY: Self = Self {
         urgent: KVVec::new(),
-        at_rest: Some(KVVec::new()),
+        at_rest: AtRest::Known(KVVec::new()),
         under_way: 0,
         at_once: AT_ONCE,
         at_rest_us: 0,
     };
 
     pub(super) fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.at_rest.as_ref().is_some_and(|rest| rest.is_empty())
+        self.urgent.is_empty() && matches!(&self.at_rest, AtRest::Known(rest) if rest.is_empty())
     }
 
     /// Has a connection follow that was at rest.
@@ -112,9 +125,39 @@ impl Queue {
         moved_ms.store(now_ms, Relaxed);
     }
 
+    /// Returns when those that were at rest are to be looked for.
+    fn look_us(&self) -> u64 {
+        match self.at_rest {
+            AtRest::Unknown { from_us, .. } if self.under_way == 0 => from_us,
+            AtRest::Unknown { latest_us, .. } if self.under_way < AT_REST_AT_ONCE => latest_us,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Looks for those that were at rest if it is time for that.
+    pub(super) fn look_for_resting(&mut self, service: &Service) {
+        if time::now_us() < self.look_us() {
+            return;
+        }
+        self.at_rest = match service.try_collect() {
+            Ok(mut flows) => {
+                flows.retain(|flow| is_resting(flow));
+                AtRest::Known(flows)
+            }
+            Err(_) => {
+                let again_us = time::now_us() + LOOK_AGAIN_US;
+                AtRest::Unknown {
+                    from_us: again_us,
+                    latest_us: again_us,
+                }
+            }
+        };
+    }
+
     /// Has connections follow that were at rest: those whose clients have spoken since, and others for
     /// which there is time at `now_us`. One may have its turn twice; the second is of no effect.
     pub(super) fn refill(&mut self, service: &Service, now_us: u64) {
+        // After the others were looked for: one that was missed, as its client has just spoken, is here.
         let woken = mem::take(&mut *service.takeover.woken.lock());
         for flow in woken {
             self.add(service, flow);
@@ -122,11 +165,11 @@ impl Queue {
         if now_us < self.at_rest_us {
             return;
         }
-        if self.at_rest.is_none() && self.under_way == 0 {
-            self.at_rest = Some(find_resting(service));
-        }
         for _ in self.under_way..AT_REST_AT_ONCE {
-            let Some(flow) = self.at_rest.as_mut().and_then(|rest| rest.pop()) else {
+            let AtRest::Known(rest) = &mut self.at_rest else {
+                return;
+            };
+            let Some(flow) = rest.pop() else {
                 return;
             };
             self.add(service, flow);
@@ -142,28 +185,24 @@ impl Queue {
             let now_us = time::now_us();
             self.at_rest_us = now_us + AT_REST_PAUSE * (now_us - began_us);
         }
-        let may_follow = match &self.at_rest {
-            None => self.under_way == 0,
-            Some(rest) => !rest.is_empty() && self.under_way < AT_REST_AT_ONCE,
+        let next_us = match &self.at_rest {
+            AtRest::Unknown { .. } => self.look_us(),
+            AtRest::Known(rest) if !rest.is_empty() && self.under_way < AT_REST_AT_ONCE => {
+                self.at_rest_us
+            }
+            AtRest::Known(_) => u64::MAX,
         };
-        if !may_follow {
-            return u64::MAX;
-        }
-        self.at_rest_us.div_ceil(1000)
+        next_us.div_ceil(1000)
     }
-}
-
-/// Returns the replicas that were at rest. To look at all connections takes a while if there are many of
-/// them: only for when nobody waits.
-fn find_resting(service: &Service) -> KVVec<FlowRef> {
-    let mut resting = service.collect();
-    resting.retain(|flow| is_resting(flow));
-    resting
 }
 
 /// Returns whether it is a replica with which the takeover has not begun.
 fn is_resting(flow: &FlowRef) -> bool {
     !flow.awake.load(Relaxed) && matches!(&*flow.state.lock(), FlowState::Replica(_))
+}
+
+fn is_restoring(flow: &FlowRef) -> bool {
+    matches!(&*flow.state.lock(), FlowState::Restoring(_))
 }
 
 impl Takeover {
@@ -193,15 +232,22 @@ impl Takeover {
     pub(crate) fn begin(&self, service: &Service) {
         let ahead_ms = service.node.peer_clock_ahead_ms();
         self.clock_ahead_ms.store(ahead_ms, Relaxed);
-        let urgent = service.awake.lock().take();
+        let urgent = service.awake.take();
         // CAST: There are at most as many as connections.
         let others = service.connections().saturating_sub(urgent.len() as u32);
         service.report.at_rest(others);
-        self.moved_ms.store(time::now_ms(), Relaxed);
+        let now_us = time::now_us();
+        self.moved_ms.store(now_us / 1000, Relaxed);
+        // None that belong to another takeover; and none is dropped under the lock.
+        let stale = mem::take(&mut *self.woken.lock());
+        drop(stale);
         self.going_on.store(1, Release);
         *self.queue.lock() = Queue {
             urgent,
-            at_rest: None,
+            at_rest: AtRest::Unknown {
+                from_us: 0,
+                latest_us: now_us + LOOK_AFTER_US,
+            },
             under_way: AT_ONCE,
             ..Queue::EMPTY
         };
@@ -214,11 +260,18 @@ pub(crate) fn abandon(service: &Service) {
     let mut queue = service.takeover.queue.lock();
     let left = mem::replace(&mut *queue, Queue::EMPTY);
     service.takeover.going_on.store(0, Release);
-    let woken = mem::take(&mut *service.takeover.woken.lock());
     drop(queue);
-    let at_rest = left.at_rest.unwrap_or_else(|| find_resting(service));
     left.urgent.iter().for_each(|flow| give_up(service, flow));
+    let at_rest = match left.at_rest {
+        AtRest::Known(flows) => flows,
+        AtRest::Unknown { .. } => {
+            let mut flows = service.collect();
+            flows.retain(|flow| is_resting(flow) || is_restoring(flow));
+            flows
+        }
+    };
     at_rest.iter().for_each(|flow| give_up(service, flow));
+    let woken = mem::take(&mut *service.takeover.woken.lock());
     woken.iter().for_each(|flow| give_up(service, flow));
 }
 

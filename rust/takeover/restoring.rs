@@ -162,8 +162,8 @@ impl Restoring {
 pub(super) enum Step {
     /// Inject, and see what comes of it.
     Inject(Injection, u64),
-    /// Look for the child.
-    FindChild(Injection),
+    /// Look for the child; and whether there has been none for a while.
+    FindChild(Injection, bool),
     /// Have the child ask the client where it is; and whether it has been asked for a while.
     Ask(u64, bool),
     /// Splice client and child.
@@ -248,7 +248,7 @@ impl Restoring {
             }
             Phase::Handshake => {
                 self.retry_ms = now_ms + RETRY_MS;
-                Step::FindChild(self.handshake())
+                Step::FindChild(self.handshake(), self.is_stalled(now_ms))
             }
             // It has not answered.
             Phase::Lost if self.attempts == LOST_QUESTIONS => Step::Vanished,
