@@ -9,7 +9,8 @@ as it would take long until all that idle are carried on, and protected again.
 
 Prints a table, keeps all runs in takeover.json in the artefact folder and a summary of each series
 under `takeover` in Documentation/bench/bench.json, and draws pauses.png beside it of all series
-that are there. Exits 1 if a connection was lost or got a wrong byte; then the series is not replaced.
+that are there. Exits 1 if a connection was lost or got a wrong byte; then its series is not
+replaced.
 """
 
 import argparse
