@@ -83,7 +83,7 @@ pub(crate) struct Restoring {
     turn_ms: u64,
     /// When it last came further, or the server had reason to keep it waiting.
     pub(super) alive_ms: u64,
-    /// The machine's progress, and when it was last seen to change.
+    /// The machine's furthest progress, and when it was last seen to grow.
     pub(super) progress: u64,
     pub(super) moved_ms: u64,
     /// How long it may stand still, in milliseconds.
@@ -203,10 +203,11 @@ impl Restoring {
         self.turn_ms = now_ms;
     }
 
-    /// Returns whether it has come further since the last turn.
+    /// Returns whether it has come further than it had been: to begin anew is no progress, or a listener
+    /// that keeps refusing would keep it alive.
     pub(super) fn note_progress(&mut self, now_ms: u64) -> bool {
         let progress = self.machine.progress();
-        let moved = progress != self.progress;
+        let moved = progress > self.progress;
         if moved {
             self.progress = progress;
             self.moved_ms = now_ms;
