@@ -122,7 +122,7 @@ impl Confirmations {
             if place.flags & place::AT_REST == 0 {
                 service.awake.rouse(&flow);
             } else {
-                service.awake.rests(&flow);
+                service.awake.left();
             }
         }
     }
@@ -135,7 +135,7 @@ impl Confirmations {
         if let Some(flow) = service.find(&close.key) {
             if is_replica_of(&flow, close.incarnation) {
                 service.forget(&flow);
-                service.awake.tidy();
+                service.awake.left();
             }
         }
     }

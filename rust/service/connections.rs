@@ -185,7 +185,6 @@ impl Service {
         if !self.flows.remove(flow) {
             return;
         }
-        self.awake.leaves(flow);
         let mut state = flow.state.lock();
         let was = mem::replace(&mut *state, FlowState::Gone);
         drop(state);
@@ -215,12 +214,15 @@ impl Service {
         self.node.stats.connections_unnoted.inc();
     }
 
-    /// Forgets all connections. The caller has paused the peer's records. May sleep.
-    pub(super) fn forget_all(&self) {
+    /// Forgets what is held of the peer's connections. The caller has paused its records. May sleep.
+    pub(super) fn forget_replicas(&self) {
         self.awake.clear();
-        for flow in self.collect() {
-            self.forget(&flow);
-        }
+        self.flows.for_each(|flow| {
+            if is_replica(&flow) {
+                self.forget(&flow);
+            }
+            true
+        });
     }
 
     /// Forgets the connections that have ended, and tells the peer of those that have come to rest.
@@ -282,6 +284,11 @@ impl Service {
             self.forget(&flow);
         }
     }
+}
+
+/// Returns whether a connection is one of the peer's that is held here.
+pub(crate) fn is_replica(flow: &FlowRef) -> bool {
+    matches!(&*flow.state.lock(), FlowState::Replica(_))
 }
 
 /// Returns the bytes by which a connection is found.

@@ -32,6 +32,7 @@ use crate::{
     },
 };
 pub(crate) use connections::{
+    is_replica,
     Flow,
     FlowRef,
     FlowState, //

@@ -192,7 +192,7 @@ impl Service {
             State::Active => drop(records),
             // Its own connections, which the next packet of each finds to be of another session.
             State::Leaving => return,
-            State::Standby | State::Probing => return self.forget_all(),
+            State::Standby | State::Probing => return self.forget_replicas(),
         }
         for flow in self.collect() {
             primary::release_stale(self, &flow);
@@ -287,7 +287,7 @@ impl Service {
             self.takeover.begin(self);
         } else {
             // What is held of the peer's connections has no sequel.
-            self.forget_all();
+            self.forget_replicas();
         }
         let ownership = self.ownership.lock();
         let active = ownership.state() == State::Active;

@@ -48,6 +48,7 @@ pub(crate) use packets::{
     outbound,
     syn_ack, //
 };
+use queue::Queue;
 pub(crate) use queue::{
     abandon,
     wake,
@@ -127,6 +128,7 @@ pub(crate) fn advance(service: &Service) -> u64 {
     next = next.min(queue.pause(began_us));
     if queue.is_empty() && service.takeover.is_going_on() {
         service.takeover.going_on.store(0, Release);
+        *queue = Queue::EMPTY;
         service.report.end(service);
     }
     next
@@ -303,11 +305,11 @@ fn turn(service: &Service, flow: &FlowRef) -> Turn {
                     return Turn::Again(again_ms);
                 }
             }
-            Step::FindChild(injection, stalled) => {
+            Step::FindChild(injection) => {
                 // Nothing comes of it if there is no memory, and it is tried again.
                 let _ = injection.receive(service, &flow.key);
                 if !find_child(service, flow) {
-                    return wait(now_ms + RETRY_MS, stalled);
+                    return Turn::Again(now_ms + RETRY_MS);
                 }
             }
             Step::Ask(again_ms, stalled) => {

@@ -16,6 +16,7 @@ use crate::{
         time, //
     },
     service::{
+        is_replica,
         FlowRef,
         FlowState,
         Service, //
@@ -45,8 +46,8 @@ const AT_REST_AT_ONCE: usize = 8;
 /// They are looked for when none of the others makes progress, or after that time if only a few do, in
 /// microseconds: it takes a while if there are many connections, for which the others should not wait.
 const LOOK_AFTER_US: u64 = 1_000_000;
-/// When they are looked for again if there was no memory for it, in microseconds.
-const LOOK_AGAIN_US: u64 = 100_000;
+/// How long to wait for memory, in microseconds.
+const NO_MEMORY_US: u64 = 100_000;
 /// How many times as long as it takes to begin with those there is a pause then: nobody waits for them,
 /// but for the server, to which this leaves the most of a processor.
 const AT_REST_PAUSE: u64 = 3;
@@ -57,7 +58,7 @@ pub(crate) struct Takeover {
     #[pin]
     pub(super) queue: Mutex<Queue>,
     /// Connections that were at rest, and whose clients have spoken since. Taken in softirq and process
-    /// context, with no other lock held.
+    /// context; innermost.
     #[pin]
     woken: SpinLockBh<KVec<FlowRef>>,
     /// Whether there are any connections that have not come to their end.
@@ -92,7 +93,7 @@ enum AtRest {
 }
 
 impl Queue {
-    const EMPTY: Self = Self {
+    pub(super) const EMPTY: Self = Self {
         urgent: KVVec::new(),
         at_rest: AtRest::Known(KVVec::new()),
         under_way: 0,
@@ -104,7 +105,7 @@ impl Queue {
         self.urgent.is_empty() && matches!(&self.at_rest, AtRest::Known(rest) if rest.is_empty())
     }
 
-    /// Has a connection follow that was at rest.
+    /// Has a connection follow that was at rest, and whose client has spoken.
     fn add(&mut self, service: &Service, flow: FlowRef) {
         if self.urgent.reserve(1, GFP_KERNEL).is_err() {
             return give_up(service, &flow);
@@ -145,7 +146,7 @@ impl Queue {
                 AtRest::Known(flows)
             }
             Err(_) => {
-                let again_us = time::now_us() + LOOK_AGAIN_US;
+                let again_us = time::now_us() + NO_MEMORY_US;
                 AtRest::Unknown {
                     from_us: again_us,
                     latest_us: again_us,
@@ -165,6 +166,10 @@ impl Queue {
         if now_us < self.at_rest_us {
             return;
         }
+        if self.urgent.reserve(AT_REST_AT_ONCE, GFP_KERNEL).is_err() {
+            self.at_rest_us = now_us + NO_MEMORY_US;
+            return;
+        }
         for _ in self.under_way..AT_REST_AT_ONCE {
             let AtRest::Known(rest) = &mut self.at_rest else {
                 return;
@@ -172,7 +177,8 @@ impl Queue {
             let Some(flow) = rest.pop() else {
                 return;
             };
-            self.add(service, flow);
+            // There is room.
+            let _ = self.urgent.push_within_capacity(flow);
             // Until it is known how long they take.
             self.at_rest_us = u64::MAX;
         }
@@ -198,7 +204,7 @@ impl Queue {
 
 /// Returns whether it is a replica with which the takeover has not begun.
 fn is_resting(flow: &FlowRef) -> bool {
-    !flow.awake.load(Relaxed) && matches!(&*flow.state.lock(), FlowState::Replica(_))
+    !flow.awake.load(Relaxed) && is_replica(flow)
 }
 
 fn is_restoring(flow: &FlowRef) -> bool {
@@ -261,7 +267,7 @@ pub(crate) fn abandon(service: &Service) {
     let left = mem::replace(&mut *queue, Queue::EMPTY);
     service.takeover.going_on.store(0, Release);
     drop(queue);
-    left.urgent.iter().for_each(|flow| give_up(service, flow));
+    // At once: the peer may give this node replicas of its own again.
     let at_rest = match left.at_rest {
         AtRest::Known(flows) => flows,
         AtRest::Unknown { .. } => {
@@ -270,6 +276,7 @@ pub(crate) fn abandon(service: &Service) {
             flows
         }
     };
+    left.urgent.iter().for_each(|flow| give_up(service, flow));
     at_rest.iter().for_each(|flow| give_up(service, flow));
     let woken = mem::take(&mut *service.takeover.woken.lock());
     woken.iter().for_each(|flow| give_up(service, flow));

@@ -162,8 +162,8 @@ impl Restoring {
 pub(super) enum Step {
     /// Inject, and see what comes of it.
     Inject(Injection, u64),
-    /// Look for the child; and whether there has been none for a while.
-    FindChild(Injection, bool),
+    /// Look for the child.
+    FindChild(Injection),
     /// Have the child ask the client where it is; and whether it has been asked for a while.
     Ask(u64, bool),
     /// Splice client and child.
@@ -222,8 +222,12 @@ impl Restoring {
         moved
     }
 
-    /// Returns whether it has stood still for so long that there is room for another one.
+    /// Returns whether it has stood still for so long that there is room for another one. Not before it has
+    /// a child: if the listener takes nothing, another one would fare no better.
     fn is_stalled(&self, now_ms: u64) -> bool {
+        if self.machine.phase() < Phase::Probe {
+            return false;
+        }
         let waits_for_client = matches!(self.machine.phase(), Phase::Probe | Phase::Lost)
             || self.machine.waits_for_client(self.input.end());
         let patience_ms = if waits_for_client {
@@ -249,7 +253,7 @@ impl Restoring {
             }
             Phase::Handshake => {
                 self.retry_ms = now_ms + RETRY_MS;
-                Step::FindChild(self.handshake(), self.is_stalled(now_ms))
+                Step::FindChild(self.handshake())
             }
             // It has not answered.
             Phase::Lost if self.attempts == LOST_QUESTIONS => Step::Vanished,
