@@ -166,7 +166,7 @@ pub(crate) struct Tracker {
     told_place: u64,
     /// Whether the backup was told that nothing is under way.
     at_rest: bool,
-    /// `service_next` and `logged` as they were when [`Self::settles`] was last asked.
+    /// `service_next` and `logged` as they were when [`Self::stands`] was last asked.
     settled: (u64, u64),
     /// The timestamp of the last segment that was logged in order, or of the SYN.
     tsval: Option<Stamp>,
@@ -370,14 +370,18 @@ impl Tracker {
         self.iss.at(self.service_next)
     }
 
+    /// Returns whether nobody has spoken since this was last asked, and nothing waits for the backup.
+    pub(crate) fn stands(&mut self) -> bool {
+        let now = (self.service_next, self.logged);
+        let stands = mem::replace(&mut self.settled, now) == now;
+        stands && self.confirmed >= self.reached && !self.holds_back()
+    }
+
     /// Returns whether nothing seems to be under way that the backup does not know to be at rest, and
     /// has not since this was last asked: the service was the last to speak, or nobody has spoken.
     pub(crate) fn settles(&mut self) -> bool {
-        let now = (self.service_next, self.logged);
-        let stands = mem::replace(&mut self.settled, now) == now;
         let answered = self.service_next > self.asked || self.logged == 1;
-        let committed = self.confirmed >= self.reached && !self.holds_back();
-        stands && answered && committed && !self.at_rest
+        self.stands() && answered && !self.at_rest
     }
 
     /// Returns whether a segment of the client with a payload may be the next request, and the log

@@ -11,6 +11,7 @@
 #include "genetlink.c"
 #include "inet6.c"
 #include "kthread.c"
+#include "llist.c"
 #include "net_namespace.c"
 #include "netdevice.c"
 #include "ratelimit.c"

@@ -14,11 +14,13 @@
  * struct tcpfo_node - what stands in front of each value in a hash table
  * @head: links the node into its bucket
  * @rcu: frees the node when no reader can see it any more
+ * @stacked: links the node into a stack
  * @key: the name under which it is found
  */
 struct tcpfo_node {
 	struct rhash_head head;
 	struct rcu_head rcu;
+	struct llist_node stacked;
 	u8 key[TCPFO_KEY_LEN];
 };
 

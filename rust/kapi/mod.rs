@@ -7,6 +7,7 @@
 
 pub(crate) mod kobject;
 pub(crate) mod kthread;
+pub(crate) mod llist;
 pub(crate) mod net;
 pub(crate) mod print;
 pub(crate) mod random;

@@ -17,6 +17,12 @@ use kernel::{
     error::to_result,
     prelude::*,
     sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
         rcu,
         Arc, //
     },
@@ -26,20 +32,23 @@ use kernel::{
 /// The length of a key, in bytes.
 pub(crate) const KEY_LEN: usize = bindings::TCPFO_KEY_LEN as usize;
 
-/// A value that can be in a [`Table`], with its key in front.
+/// A value that can be in a [`Table`], with its key in front, and in a [`Stack`](super::llist::Stack).
 ///
 /// # Invariants
 ///
-/// While a table holds the node, `head` belongs to the table, which owns a reference to the node.
+/// While a table holds the node, `head.head` and `head.rcu` belong to the table, which owns a reference to
+/// the node. While `is_stacked` is set, `head.stacked` belongs to who has set it, or to the stack that the
+/// node was added to.
 #[pin_data]
 #[repr(C)]
 pub(crate) struct Node<T> {
     head: Opaque<bindings::tcpfo_node>,
+    is_stacked: Atomic<bool>,
     #[pin]
     value: T,
 }
 
-// SAFETY: `head` is used by the table only, under the table's own locks.
+// SAFETY: `head` is used by the table only, under the table's own locks, and by a stack, one at a time.
 unsafe impl<T: Send> Send for Node<T> {}
 // SAFETY: As above.
 unsafe impl<T: Sync> Sync for Node<T> {}
@@ -58,18 +67,30 @@ impl<T> Node<T> {
                     key,
                     ..Default::default()
                 }),
+                is_stacked: Atomic::new(false),
                 value <- value,
             }),
             flags,
         )
     }
 
-    fn from_raw(raw: *mut bindings::tcpfo_node) -> *const Self {
+    /// Sets the mark of a node that is in a stack, and returns whether it was not set.
+    pub(super) fn mark_stacked(&self) -> bool {
+        // Most of the time it is.
+        !self.is_stacked.load(Relaxed) && !self.is_stacked.xchg(true, Acquire)
+    }
+
+    /// Takes the mark away. Whoever sees that has not been seen by who looks at the node afterwards.
+    pub(super) fn clear_stacked(&self) {
+        self.is_stacked.store(false, Release);
+    }
+
+    pub(super) fn from_raw(raw: *mut bindings::tcpfo_node) -> *const Self {
         // CAST: `head` is the first field of the `repr(C)` struct.
         raw.cast::<Self>().cast_const()
     }
 
-    fn as_raw(&self) -> *mut bindings::tcpfo_node {
+    pub(super) fn as_raw(&self) -> *mut bindings::tcpfo_node {
         self.head.get()
     }
 }

@@ -49,8 +49,9 @@ pub(crate) use packets::{
     outbound_unknown, //
 };
 pub(crate) use rest::{
+    look,
     note_rest,
-    settles, //
+    Look, //
 };
 pub(crate) use rewrite::{
     rewrite_ack,

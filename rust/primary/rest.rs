@@ -42,19 +42,37 @@ pub(super) fn tell_place(service: &Service, key: &Key, tracked: &mut Tracked) ->
     Ok(())
 }
 
-/// Returns whether a connection seems to be at rest, as it was when this was last asked.
-pub(crate) fn settles(flow: &Flow) -> bool {
-    match &mut *flow.state.lock() {
-        FlowState::Tracked(tracked) => tracked.tracker.settles(),
-        _ => false,
+/// What a look at a connection has shown.
+pub(crate) enum Look {
+    /// Something has happened since the last one, or is under way: it is worth another one.
+    Moves,
+    /// It seems to be at rest, and the backup does not know.
+    Settles,
+    /// Nothing happens, and there is nothing to be told.
+    Stands,
+}
+
+/// Looks at a connection, as is done every now and then.
+pub(crate) fn look(flow: &Flow) -> Look {
+    let FlowState::Tracked(tracked) = &mut *flow.state.lock() else {
+        return Look::Stands;
+    };
+    if !tracked.tracker.stands() {
+        Look::Moves
+    } else if tracked.tracker.settles() {
+        Look::Settles
+    } else {
+        Look::Stands
     }
 }
 
-/// Tells the backup that nothing is under way on a connection, if that is so. Process context.
-pub(crate) fn note_rest(service: &Service, flow: &FlowRef) {
+/// Tells the backup that nothing is under way on a connection, and returns whether that is so. Process
+/// context.
+pub(crate) fn note_rest(service: &Service, flow: &FlowRef) -> bool {
     let Some(socket) = service.socket_of(&flow.key) else {
-        return;
+        return false;
     };
+    let mut told = false;
     // With the socket locked nothing is sent or taken in.
     socket.if_quiet(|quiet| {
         let mut state = flow.state.lock();
@@ -77,6 +95,8 @@ pub(crate) fn note_rest(service: &Service, flow: &FlowRef) {
         if service.node.channel.log.append_idly(&place, None).is_ok() {
             tracker.place_told(true);
             service.node.stats.rests.inc();
+            told = true;
         }
     });
+    told
 }

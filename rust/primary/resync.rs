@@ -211,6 +211,7 @@ fn give(service: &Service, flow: &FlowRef) -> Turn {
     let became = become_tracked(service, flow, &mut state);
     drop(state);
     if became {
+        service.recent.push(flow);
         service.count_resumed();
         return Turn::Protected;
     }

@@ -18,6 +18,7 @@ use crate::{
     },
     primary::{
         self,
+        Look,
         Tracked,
         Unprotected, //
     },
@@ -152,6 +153,9 @@ impl Service {
         self.flows
             .insert(flow.clone())
             .inspect_err(|_| self.count(-1, unprotected))?;
+        if !awake {
+            self.recent.push(&flow);
+        }
         Ok(flow)
     }
 
@@ -225,34 +229,52 @@ impl Service {
         });
     }
 
-    /// Forgets the connections that have ended, and tells the peer of those that have come to rest.
+    /// Forgets the connections that have ended, and tells the peer of those that have come to rest. Looks at
+    /// those on which something has passed; what escapes that, now and then at all. May sleep.
     pub(crate) fn sweep(&self) {
         let sweeps = self.sweeps.load(Relaxed).wrapping_add(1);
         self.sweeps.store(sweeps, Relaxed);
         self.unnoted.store(0, Relaxed);
         if !self.speaks() {
+            drop(self.recent.take());
             return;
         }
         let all = sweeps % SWEEP_ALL == 0;
-        let backed = self.is_protected();
-        let mut ended = KVec::new();
-        let mut resting = KVec::new();
-        // One that is left out for want of memory has its turn the next time.
-        self.flows.for_each(|flow| {
-            let looks_ended = all || flow.ending.load(Relaxed);
-            if looks_ended && primary::is_served_here(&flow) && self.has_ended(&flow.key) {
-                let _ = ended.push(flow, GFP_ATOMIC);
-            } else if backed && resting.len() < RESTS_A_SWEEP && primary::settles(&flow) {
-                let _ = resting.push(flow, GFP_ATOMIC);
+        if all {
+            self.flows.for_each(|flow| {
+                self.recent.push(&flow);
+                true
+            });
+        }
+        let mut left = RESTS_A_SWEEP;
+        for flow in self.recent.take() {
+            if self.sweep_one(&flow, all, &mut left) {
+                self.recent.push(&flow);
             }
-            true
-        });
-        for flow in ended {
-            primary::closed(self, &flow);
         }
-        for flow in resting {
-            primary::note_rest(self, &flow);
+    }
+
+    /// Sweeps one connection, and returns whether the next sweep has to look at it again. `left` is of how
+    /// many the peer may be told yet.
+    fn sweep_one(&self, flow: &FlowRef, all: bool, left: &mut usize) -> bool {
+        if !primary::is_served_here(flow) {
+            return false;
         }
+        let ending = flow.ending.load(Relaxed);
+        if (ending || all) && self.has_ended(&flow.key) {
+            primary::closed(self, flow);
+            return false;
+        }
+        let again = match primary::look(flow) {
+            Look::Moves => true,
+            Look::Settles if *left == 0 => true,
+            Look::Settles if self.is_protected() => {
+                *left -= 1;
+                !primary::note_rest(self, flow)
+            }
+            Look::Settles | Look::Stands => false,
+        };
+        again || ending
     }
 
     /// Returns whether a connection has neither a socket nor a request any more, or its socket is

@@ -340,7 +340,9 @@ impl Service {
         match &*state {
             FlowState::Tracked(_) | FlowState::Unprotected(_) => {
                 drop(state);
-                primary::inbound(&self, &flow, segment)
+                let verdict = primary::inbound(&self, &flow, segment);
+                self.recent.push(&flow);
+                verdict
             }
             FlowState::Gone => segment.packet.accept(),
             FlowState::Replica(_) | FlowState::Restoring(_) => {
@@ -412,8 +414,10 @@ impl Service {
         if segment.header.any(flags::FIN | flags::RST) {
             flow.ending.store(true, Relaxed);
         }
-        primary::outbound(&self, &flow, segment)
-            .unwrap_or_else(|segment| takeover::outbound(&self, &flow, segment))
+        let verdict = primary::outbound(&self, &flow, segment)
+            .unwrap_or_else(|segment| takeover::outbound(&self, &flow, segment));
+        self.recent.push(&flow);
+        verdict
     }
 
     /// A standby does not answer for the address; whoever else claims it is heard of.

@@ -13,6 +13,7 @@ use crate::{
     backup::Awake,
     events,
     kapi::{
+        llist::Stack,
         rhashtable::Table,
         sync::{
             new_spinlock_bh,
@@ -138,6 +139,9 @@ pub(crate) struct Service {
     announced: Atomic<u32>,
     announce_at_ms: Atomic<u64>,
     sweeps: Atomic<u32>,
+    /// The connections at which the next sweep has to look: something has passed on them since the last one,
+    /// or it was not done with them.
+    pub(crate) recent: Stack<Flow>,
 }
 
 /// What the operator has said of a service.
@@ -197,6 +201,7 @@ impl Service {
                 announced: Atomic::new(ANNOUNCEMENTS.len() as u32),
                 announce_at_ms: Atomic::new(u64::MAX),
                 sweeps: Atomic::new(0),
+                recent: Stack::new(),
             }? Error),
             GFP_KERNEL,
         )

@@ -181,6 +181,7 @@ fn splice_locked(service: &Service, flow: &FlowRef, socket: Option<&Locked>) -> 
     }
     primary::carried_on(service);
     drop(state);
+    service.recent.push(flow);
     service.node.stats.bytes_absorbed.add(absorbed);
     service.node.stats.connections_restored.inc();
     service.report.restored(begun_us, absorbed);
