@@ -380,8 +380,13 @@ impl Tracker {
     /// Returns whether nothing seems to be under way that the backup does not know to be at rest, and
     /// has not since this was last asked: the service was the last to speak, or nobody has spoken.
     pub(crate) fn settles(&mut self) -> bool {
+        self.stands() && self.is_news_that_it_rests()
+    }
+
+    /// Returns whether that is so of one that [stands](Self::stands).
+    pub(crate) fn is_news_that_it_rests(&self) -> bool {
         let answered = self.service_next > self.asked || self.logged == 1;
-        self.stands() && answered && !self.at_rest
+        answered && !self.at_rest
     }
 
     /// Returns whether a segment of the client with a payload may be the next request, and the log

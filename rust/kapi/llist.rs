@@ -42,16 +42,15 @@ impl<T: Send + Sync + 'static> Stack<T> {
         }
     }
 
-    /// Adds a node that is in no stack. Callable from any context.
+    /// Adds a node, unless it is in a stack already. Callable from any context.
     ///
-    /// Who takes it sees what was done to it under a lock before this, if it takes the same lock.
+    /// What was done to it under a lock before is seen by who has taken it out and takes the same lock.
     pub(crate) fn push(&self, node: &Arc<Node<T>>) {
         if !node.mark_stacked() {
             return;
         }
-        let raw = node.as_raw();
         // INVARIANT: The stack gets a reference of its own, and the mark is set.
-        let _ = Arc::into_raw(node.clone());
+        let raw = Node::into_raw(node.clone());
         // SAFETY: `head` is a list. We have set the mark, so the node is in no list, and nobody else adds
         // it; it stays in place for as long as the list has its reference.
         unsafe { bindings::stack_push(self.head.get(), raw) };

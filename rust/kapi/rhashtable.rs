@@ -80,9 +80,15 @@ impl<T> Node<T> {
         !self.is_stacked.load(Relaxed) && !self.is_stacked.xchg(true, Acquire)
     }
 
-    /// Takes the mark away. Whoever sees that has not been seen by who looks at the node afterwards.
+    /// Takes the mark away: who sets it next may overwrite the link, which is not needed any more.
     pub(super) fn clear_stacked(&self) {
         self.is_stacked.store(false, Release);
+    }
+
+    /// Returns a pointer to the front of a node, which stands for the reference, and for all of it.
+    pub(super) fn into_raw(node: Arc<Self>) -> *mut bindings::tcpfo_node {
+        // CAST: `head` is the first field of the `repr(C)` struct.
+        Arc::into_raw(node).cast_mut().cast()
     }
 
     pub(super) fn from_raw(raw: *mut bindings::tcpfo_node) -> *const Self {
@@ -90,7 +96,7 @@ impl<T> Node<T> {
         raw.cast::<Self>().cast_const()
     }
 
-    pub(super) fn as_raw(&self) -> *mut bindings::tcpfo_node {
+    fn as_raw(&self) -> *mut bindings::tcpfo_node {
         self.head.get()
     }
 }
@@ -154,14 +160,13 @@ impl<T: Send + Sync + 'static> Table<T> {
     /// `EEXIST` if there is one with this key, `ENOMEM`, `E2BIG`, or `EBUSY` if the table is
     /// growing and cannot take more at the moment.
     pub(crate) fn insert(&self, node: Arc<Node<T>>) -> Result {
-        let raw = node.as_raw();
         // INVARIANT: The table gets the reference.
-        let owned = Arc::into_raw(node);
+        let raw = Node::into_raw(node);
         // SAFETY: The table is initialised; the node is in no table, as nodes are inserted right
         // after they were made, and stays in place.
         to_result(unsafe { bindings::table_insert(self.table.get(), raw) }).inspect_err(|_| {
             // SAFETY: It was not inserted, so the reference is still ours.
-            drop(unsafe { Arc::from_raw(owned) });
+            drop(unsafe { Arc::from_raw(Node::<T>::from_raw(raw)) });
         })
     }
 

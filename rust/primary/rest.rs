@@ -53,13 +53,16 @@ pub(crate) enum Look {
 }
 
 /// Looks at a connection, as is done every now and then.
-pub(crate) fn look(flow: &Flow) -> Look {
+pub(crate) fn look(service: &Service, flow: &Flow) -> Look {
     let FlowState::Tracked(tracked) = &mut *flow.state.lock() else {
         return Look::Stands;
     };
-    if !tracked.tracker.stands() {
+    // One of another session waits for its next packet.
+    if tracked.session != service.node.channel.session() {
+        Look::Stands
+    } else if !tracked.tracker.stands() {
         Look::Moves
-    } else if tracked.tracker.settles() {
+    } else if tracked.tracker.is_news_that_it_rests() {
         Look::Settles
     } else {
         Look::Stands

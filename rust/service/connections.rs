@@ -232,31 +232,41 @@ impl Service {
     /// Forgets the connections that have ended, and tells the peer of those that have come to rest. Looks at
     /// those on which something has passed; what escapes that, now and then at all. May sleep.
     pub(crate) fn sweep(&self) {
-        let sweeps = self.sweeps.load(Relaxed).wrapping_add(1);
-        self.sweeps.store(sweeps, Relaxed);
         self.unnoted.store(0, Relaxed);
         if !self.speaks() {
             drop(self.recent.take());
+            self.was_backed.store(false, Relaxed);
             return;
         }
-        let all = sweeps % SWEEP_ALL == 0;
+        let backed = self.is_protected();
+        let all = self.is_for_all(backed);
         if all {
             self.flows.for_each(|flow| {
                 self.recent.push(&flow);
                 true
             });
         }
-        let mut left = RESTS_A_SWEEP;
+        let mut rests = backed.then_some(RESTS_A_SWEEP);
         for flow in self.recent.take() {
-            if self.sweep_one(&flow, all, &mut left) {
+            if self.sweep_one(&flow, all, &mut rests) {
                 self.recent.push(&flow);
             }
         }
     }
 
-    /// Sweeps one connection, and returns whether the next sweep has to look at it again. `left` is of how
-    /// many the peer may be told yet.
-    fn sweep_one(&self, flow: &FlowRef, all: bool, left: &mut usize) -> bool {
+    /// Returns whether a sweep is to look at all connections: the first one since the peer stands by, and one
+    /// now and then.
+    fn is_for_all(&self, backed: bool) -> bool {
+        let sweeps = self.sweeps.load(Relaxed);
+        let was_backed = self.was_backed.xchg(backed, Relaxed);
+        let all = sweeps % SWEEP_ALL == 0 || (backed && !was_backed);
+        self.sweeps.store(sweeps.wrapping_add(1), Relaxed);
+        all
+    }
+
+    /// Sweeps one connection, and returns whether the next sweep has to look at it again. `rests` is of how
+    /// many the peer may be told yet, if it stands by.
+    fn sweep_one(&self, flow: &FlowRef, all: bool, rests: &mut Option<usize>) -> bool {
         if !primary::is_served_here(flow) {
             return false;
         }
@@ -265,14 +275,19 @@ impl Service {
             primary::closed(self, flow);
             return false;
         }
-        let again = match primary::look(flow) {
+        let again = match primary::look(self, flow) {
             Look::Moves => true,
-            Look::Settles if *left == 0 => true,
-            Look::Settles if self.is_protected() => {
-                *left -= 1;
-                !primary::note_rest(self, flow)
-            }
-            Look::Settles | Look::Stands => false,
+            Look::Stands => false,
+            Look::Settles => match rests {
+                // When it does, there is one for all.
+                None => false,
+                Some(left) if ending || *left == 0 => true,
+                Some(left) => {
+                    let told = primary::note_rest(self, flow);
+                    *left -= usize::from(told);
+                    !told
+                }
+            },
         };
         again || ending
     }

@@ -340,9 +340,7 @@ impl Service {
         match &*state {
             FlowState::Tracked(_) | FlowState::Unprotected(_) => {
                 drop(state);
-                let verdict = primary::inbound(&self, &flow, segment);
-                self.recent.push(&flow);
-                verdict
+                self.served(&flow, segment)
             }
             FlowState::Gone => segment.packet.accept(),
             FlowState::Replica(_) | FlowState::Restoring(_) => {
@@ -350,10 +348,17 @@ impl Service {
                 match self.hear(&flow, segment) {
                     Ok(verdict) => verdict,
                     // It was spliced just now.
-                    Err(segment) => primary::inbound(&self, &flow, segment),
+                    Err(segment) => self.served(&flow, segment),
                 }
             }
         }
+    }
+
+    /// A client speaks whose connection is served here.
+    fn served(&self, flow: &FlowRef, segment: Segment<'_>) -> Verdict {
+        let verdict = primary::inbound(self, flow, segment);
+        self.recent.push(flow);
+        verdict
     }
 
     /// A client speaks whose connection is carried on, or will be; or was, then the segment is given back.

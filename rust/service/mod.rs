@@ -138,7 +138,10 @@ pub(crate) struct Service {
     /// The announcements that have been made, and when the next one is due. The director's.
     announced: Atomic<u32>,
     announce_at_ms: Atomic<u64>,
+    /// The sweeps until now. The director's.
     sweeps: Atomic<u32>,
+    /// Whether the peer stood by at the last one. The director's.
+    was_backed: Atomic<bool>,
     /// The connections at which the next sweep has to look: something has passed on them since the last one,
     /// or it was not done with them.
     pub(crate) recent: Stack<Flow>,
@@ -201,6 +204,7 @@ impl Service {
                 announced: Atomic::new(ANNOUNCEMENTS.len() as u32),
                 announce_at_ms: Atomic::new(u64::MAX),
                 sweeps: Atomic::new(0),
+                was_backed: Atomic::new(false),
                 recent: Stack::new(),
             }? Error),
             GFP_KERNEL,

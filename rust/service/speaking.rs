@@ -353,6 +353,8 @@ impl Service {
         pr_warn!("{}: standing down: {}\n", &*self.name, why);
         takeover::abandon(self);
         events::stood_down(self, why);
+        // What is in the hooks now may still add one.
+        rcu::synchronize_expedited();
         self.end_connections();
     }
 
