@@ -16,8 +16,8 @@ void tcpfo_helper_stack_push(struct llist_head *stack, struct tcpfo_node *node)
  * tcpfo_helper_stack_take - empty a stack
  * @stack: the stack
  *
- * Return: the node that was pushed last, from which tcpfo_helper_stack_next() leads to the others, or
- * NULL.
+ * Return: the node that was pushed last, from which tcpfo_helper_stack_next() leads to the
+ * others, or NULL.
  */
 struct tcpfo_node *tcpfo_helper_stack_take(struct llist_head *stack)
 {
