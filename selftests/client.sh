@@ -14,6 +14,14 @@ random_file() {
 	head -c "$2" /dev/urandom >"$www/$1"
 }
 
+# all_end_well PID LOG: waits for a crowd of connections, and tells what its program has seen.
+all_end_well() {
+	local code=0
+	wait "$1" || code=$?
+	grep -E '^(#|failed)' "$2" | sed 's/^failed/# failed/'
+	check "all connections end well" is "$code" 0
+}
+
 capture_listens() {
 	[ -s "$capture" ]
 }

@@ -39,10 +39,7 @@ kill_node a
 need 30 taken_over
 check "all others were at rest" reads b services/web/takeover/at_rest "$resting"
 touch "$work/rest"
-code=0
-wait "$halves" || code=$?
-grep -E '^(#|failed)' "$work/halves.log" | sed 's/^failed/# failed/'
-check "all connections end well" is "$code" 0
+all_end_well "$halves" "$work/halves.log"
 check "all were restored" wait_for 30 reads b services/web/takeover/restored $((number - closing))
 check "none failed" reads b stats/connections_failed 0
 finish

@@ -55,10 +55,7 @@ done
 kill_node a
 touch "$work/go"
 need 30 taken_over
-code=0
-wait "$crowd" || code=$?
-grep -E '^(#|failed)' "$work/crowd.log" | sed 's/^failed/# failed/'
-check "all connections end well" is "$code" 0
+all_end_well "$crowd" "$work/crowd.log"
 check "those that idled were at rest" at_least b services/web/takeover/at_rest "$idle"
 check "the first connection went on soon" soon
 check "all were restored" wait_for 60 takeover_is_over

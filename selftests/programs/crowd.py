@@ -19,6 +19,7 @@ import sys
 import time
 
 from addresses import stream_socket
+from steps import await_file
 
 # Of a download, before the takeover, in bytes.
 BEGINNING = 20_000
@@ -47,9 +48,13 @@ class Connection:
         self.seen = 0
         self.began = 0.0
 
+    def request(self, path):
+        """A request, as it is sent."""
+        return f"GET {path} HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode()
+
     def ask(self, path, content):
         """Sends a request, whose answer has `content`."""
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode())
+        self.socket.sendall(self.request(path))
         self.expect(content)
 
     def expect(self, content):
@@ -177,8 +182,7 @@ def main():
     downloads = begin_downloads(options, large)
     print(f"# opened in {time.monotonic() - began:.2f} s", flush=True)
     print("ready", flush=True)
-    while not os.path.exists(options.go):
-        time.sleep(0.02)
+    await_file(options.go)
 
     began = time.monotonic()
     for connection in downloads:

@@ -9,11 +9,11 @@ Nothing of the rubbish is right by chance: what could be has a wrong checksum.
 """
 
 import argparse
-import os
 import random
 import time
 
 from raw_tcp import ACK, FIN, MSS, PSH, RST, SYN, URG, Link, packet, segment
+from steps import await_file
 
 # Frames made beforehand, which then come again and again.
 VARIETY = 3000
@@ -120,8 +120,7 @@ def main():
     rubbish = Rubbish(options, random.Random(options.seed))
     frames = [link.frame(rubbish.any()) for _ in range(min(VARIETY, options.count))]
     print("ready", flush=True)
-    while not os.path.exists(options.go):
-        time.sleep(0.02)
+    await_file(options.go)
     begin = time.monotonic()
     for number in range(options.count):
         if number % BATCH == 0:

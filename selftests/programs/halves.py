@@ -12,20 +12,14 @@ a connection did not end well.
 import argparse
 import array
 import fcntl
-import os
 import sys
 import termios
 import time
 
 from crowd import Connection, Crowd, read
+from steps import await_file
 
 AT_ONCE = 20
-
-
-def await_file(options, name):
-    """Waits until the script wants the next step."""
-    while not os.path.exists(os.path.join(options.steps, name)):
-        time.sleep(0.02)
 
 
 def unacknowledged(connection):
@@ -37,7 +31,7 @@ def unacknowledged(connection):
 
 def send_part(connection, content, part):
     """Sends one half of a request, whose answer has `content`."""
-    request = f"GET /small HTTP/1.1\r\nHost: {connection.host}\r\n\r\n".encode()
+    request = connection.request("/small")
     half = len(request) // 2
     connection.expect(content)
     connection.socket.sendall(request[:half] if part == 0 else request[half:])
@@ -68,10 +62,10 @@ def main():
         ask(connections[-1:])
     speaking, others = connections[:options.speaking], connections[options.speaking:]
     print("answered", flush=True)
-    await_file(options, "again")
+    await_file(options.steps, "again")
     ask(speaking)
     print("again", flush=True)
-    await_file(options, "half")
+    await_file(options.steps, "half")
     for connection in speaking:
         send_part(connection, content, 0)
     for connection in others[:options.closing]:
@@ -79,7 +73,7 @@ def main():
     while any(unacknowledged(connection) for connection in speaking):
         time.sleep(0.01)
     print("half", flush=True)
-    await_file(options, "rest")
+    await_file(options.steps, "rest")
     crowd.until_whole(speaking, AT_ONCE, lambda c: send_part(c, content, 1))
     ask(speaking + others[options.closing:])
     print(f"# {crowd.failed} did not end well")

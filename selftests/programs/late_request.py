@@ -7,9 +7,9 @@ when it is.
 """
 
 import http.client
-import os
 import sys
-import time
+
+from steps import await_file
 
 TIMEOUT_S = 60
 
@@ -22,8 +22,7 @@ def main():
     # Nothing may connect anew behind our back.
     connection.auto_open = 0
     print("connected", flush=True)
-    while not os.path.exists(go):
-        time.sleep(0.05)
+    await_file(go)
     connection.request("GET", path)
     with open(expected, "rb") as file:
         sys.exit(connection.getresponse().read() != file.read())

@@ -6,13 +6,13 @@ What it answers depends on nothing but the file: neither on the time nor on the 
 """
 
 import argparse
-import os
 import socket
 import struct
 import threading
 import time
 
 from addresses import FAMILIES, family_of, server_socket
+from steps import await_file
 
 # From linux/tcp.h and linux/in.h; not in every version of the socket module.
 TCP_FASTOPEN = 23
@@ -93,8 +93,8 @@ def main():
         listener.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN, 16)
     if options.sign_for:
         sign(listener, options.sign_for, options.sign_by)
-    while options.wait_for and not os.path.exists(options.wait_for):
-        time.sleep(0.05)
+    if options.wait_for:
+        await_file(options.wait_for)
     listener.bind(("", options.port))
     listener.listen(options.backlog)
     while True:

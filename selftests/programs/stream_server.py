@@ -21,9 +21,9 @@ import os
 import random
 import socket
 import threading
-import time
 
 from addresses import FAMILIES, server_socket
+from steps import await_file
 
 
 def stream(seed, length):
@@ -68,8 +68,7 @@ class Session:
 
     def gate(self, name):
         """GATE."""
-        while not os.path.exists(os.path.join(self.options.gates, name)):
-            time.sleep(0.05)
+        await_file(self.options.gates, name)
 
     def command(self, words):
         """Does what a line says; returns whether another one follows."""
