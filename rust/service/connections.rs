@@ -267,13 +267,15 @@ impl Service {
     /// Sweeps one connection, and returns whether the next sweep has to look at it again. `rests` is of how
     /// many the peer may be told yet, if it stands by.
     fn sweep_one(&self, flow: &FlowRef, all: bool, rests: &mut Option<usize>) -> bool {
-        if !primary::is_served_here(flow) {
-            return false;
-        }
         let ending = flow.ending.load(Relaxed);
-        if (ending || all) && self.has_ended(&flow.key) {
-            primary::closed(self, flow);
-            return false;
+        if ending || all {
+            if !primary::is_served_here(flow) {
+                return false;
+            }
+            if self.has_ended(&flow.key) {
+                primary::closed(self, flow);
+                return false;
+            }
         }
         let again = match primary::look(self, flow) {
             Look::Moves => true,
