@@ -10,6 +10,7 @@
 use std::{
     cell::Cell,
     ops::{
+        BitOr,
         Deref,
         DerefMut, //
     },
@@ -37,6 +38,14 @@ fn allocate() -> Result<(), AllocError> {
 
 /// How an allocation may be made.
 pub struct Flags;
+
+impl BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, _: Self) -> Self {
+        self
+    }
+}
 
 /// There is no memory.
 #[derive(Debug)]
@@ -88,6 +97,16 @@ impl<T> KVec<T> {
         }
         Ok(self.0.remove(index))
     }
+
+    pub fn retain(&mut self, keep: impl FnMut(&mut T) -> bool) {
+        self.0.retain_mut(keep);
+    }
+}
+
+impl<T> Default for KVec<T> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<T: Clone> KVec<T> {
@@ -125,4 +144,5 @@ pub mod prelude {
     pub const EFAULT: Error = Error(-14);
     pub const ENOBUFS: Error = Error(-105);
     pub const GFP_ATOMIC: Flags = Flags;
+    pub const __GFP_NOWARN: Flags = Flags;
 }
