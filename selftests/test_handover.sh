@@ -6,7 +6,7 @@
 # be.
 #
 # Fails if the nodes wait for a silence, or are both heard, or if a handover that was refused has
-# changed anything.
+# changed anything, or if one is told as if something had gone wrong.
 
 . "$(dirname "$0")/lib.sh"
 . "$here/topology.sh"
@@ -133,6 +133,9 @@ touch "$work/stop"
 check "the client ends well" wait "$keepalive_pid"
 for node in a b; do
 	check "no connection failed on node $node" reads "$node" stats/connections_failed 0
+	check "node $node saw no takeover in it" reads "$node" stats/takeovers 0
+	check "node $node saw nobody speak who should not" reads "$node" stats/stand_downs 0
+	check "node $node saw nobody have what is its own" reads "$node" stats/address_conflicts 0
 done
 capture_stop
 check "the capture is whole" capture_is_whole

@@ -54,7 +54,7 @@ pub(crate) use watch::{
     resync_began,
     resync_ended,
     service_off,
-    stood_down,
+    stands_by,
     takeover_began, //
 };
 

@@ -59,7 +59,7 @@ pub(crate) fn look_at_service(service: &Service) {
 }
 
 /// Tells that a service has ceased to be active, and why.
-pub(crate) fn stood_down(service: &Service, why: &str) {
+pub(crate) fn stands_by(service: &Service, why: &str) {
     tell(service, Running::Yes, Some(why));
 }
 

@@ -74,6 +74,8 @@ pub(crate) enum Action {
     Reassured,
     /// Somebody else speaks: be silent.
     StandDown,
+    /// The peer speaks, as it was asked to.
+    Left,
     /// The peer is silent but speaks for the service: what is held of its connections is stale.
     PeerLives,
 }
@@ -229,11 +231,18 @@ impl Ownership {
         let behind = epoch > self.epoch || (epoch == self.epoch && outranks);
         self.peer_active = active;
         self.epoch = self.epoch.max(epoch);
-        let has_spoken = matches!(self.state, State::Active | State::Leaving);
-        if active && (self.state == State::Probing || (has_spoken && behind)) {
-            self.stand_down();
-            if has_spoken {
-                return Action::StandDown;
+        if active {
+            match self.state {
+                State::Probing => self.stand_down(),
+                State::Active if behind => {
+                    self.stand_down();
+                    return Action::StandDown;
+                }
+                State::Leaving if behind => {
+                    self.stand_down();
+                    return Action::Left;
+                }
+                _ => {}
             }
         }
         if !active && self.state == State::Standby && self.role == Role::Primary {
@@ -559,7 +568,7 @@ mod tests {
         assert_eq!(o.state(), State::Leaving);
         assert_eq!(o.poll(1001, silent(1)), (Action::Wait, 1000 + LEAVE_MS));
         assert_eq!(o.peer_says(false, 1, true), Action::Wait);
-        assert_eq!(o.peer_says(true, 2, false), Action::StandDown);
+        assert_eq!(o.peer_says(true, 2, false), Action::Left);
         assert_eq!((o.state(), o.peer_active()), (State::Standby, true));
     }
 

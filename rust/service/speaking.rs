@@ -60,9 +60,13 @@ impl Service {
             self.speaks.store(0, Release);
         }
         drop(ownership);
-        if action == Action::StandDown {
+        if matches!(action, Action::StandDown | Action::Left) {
             self.left.notify_all();
-            self.stand_down("the peer speaks in a later epoch");
+        }
+        match action {
+            Action::StandDown => self.stand_down("the peer speaks in a later epoch"),
+            Action::Left => self.has_left(),
+            _ => {}
         }
         if active && self.speaks() {
             // It has come back, and may have told others that the address is there, which it was not.
@@ -174,8 +178,8 @@ impl Service {
     pub(crate) fn address_answered(&self) {
         let mut ownership = self.ownership.lock();
         ownership.answered();
-        // That the one who speaks has the address is no conflict to one who stands by.
-        if ownership.state() != State::Standby {
+        // That the one who speaks has the address is no conflict to one who stands by, or has asked for it.
+        if matches!(ownership.state(), State::Active | State::Probing) {
             self.node.stats.address_conflicts.inc();
         }
     }
@@ -222,7 +226,8 @@ impl Service {
             self.left.notify_all();
         }
         match action {
-            Action::Wait => {}
+            // Only the peer's word is that this node has left.
+            Action::Wait | Action::Left => {}
             Action::Reassured => self.speak_again(),
             Action::Probe => {
                 // Without its device nobody can be asked, and nobody answers.
@@ -347,12 +352,23 @@ impl Service {
         }
     }
 
-    /// Another node speaks: this one has to be silent, and what it knows is of no use any more.
+    /// Another node speaks without having been asked to.
     fn stand_down(&self, why: &str) {
         self.node.stats.stand_downs.inc();
         pr_warn!("{}: standing down: {}\n", &*self.name, why);
+        self.stand_by(why);
+    }
+
+    /// The peer speaks, as this node has asked it to.
+    fn has_left(&self) {
+        pr_info!("{}: handed over to the peer\n", &*self.name);
+        self.stand_by("handed over to the peer");
+    }
+
+    /// Another node speaks: this one is silent already, and what it knows is of no use any more.
+    fn stand_by(&self, why: &str) {
         takeover::abandon(self);
-        events::stood_down(self, why);
+        events::stands_by(self, why);
         // What is in the hooks now may still add one.
         rcu::synchronize_expedited();
         self.end_connections();
