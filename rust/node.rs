@@ -3,9 +3,9 @@
 //! A node: what one net namespace is to the cluster. It owns the channel, the limits, the counters
 //! and the running services, and hands what comes over the channel to whom it concerns.
 //!
-//! Lock order: a service's takeover queue, `Node::confirmations`, `Node::services`,
-//! [`Flow::state`](crate::service::Flow), then the log. Socket locks are taken with none of the
-//! spinlocks held.
+//! Lock order: `Node::confirmations`, then `Node::services` or a service's takeover queue, then
+//! [`Flow::state`](crate::service::Flow), then the log: all of it in `Documentation/locking.rst`. Socket locks are
+//! taken with none of the spinlocks held.
 
 use crate::{
     backup::Confirmations,

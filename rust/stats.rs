@@ -86,18 +86,19 @@ counters! {
     connections_unnoted,
     /// Connections that were logged from their beginning.
     connections_protected,
-    /// Connections that have become protected at a safe point.
+    /// Connections that have become protected at a safe point, or as the peer was given what it had missed.
     connections_resumed,
     /// Connections that go on after a takeover.
     connections_restored,
     /// Connections that are not, or no longer, protected: the sum of what follows.
     connections_unprotected,
-    /// Connections whose beginning was not logged: there before the module, or begun with a cookie.
+    /// Connections whose beginning was not logged: there before the module, begun with a cookie or with
+    /// data in the SYN (TCP Fast Open).
     unprotected_unlogged,
     /// Connections that began while nobody stood by.
     unprotected_no_backup,
-    /// Connections that a takeover could not carry on as they use what is not replayed: MPTCP, TCP
-    /// Fast Open, MD5 or AO signatures.
+    /// Connections that a takeover could not carry on as they use what is not replayed: MPTCP, AccECN,
+    /// MD5 or AO signatures.
     unprotected_special,
     /// Connections whose log was lost with the session.
     unprotected_session,
@@ -145,7 +146,7 @@ counters! {
     safe_points,
     /// Settings in which the peer was found to differ.
     settings_differ,
-    /// How often this node fell silent because another one speaks.
+    /// How often this node fell silent because another one speaks that it has not asked to.
     stand_downs,
     /// SYN-ACKs that have waited for the backup.
     synacks_held,

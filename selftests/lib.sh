@@ -46,7 +46,7 @@ check() {
 	fi
 }
 
-# cell NAME passed|failed|unprotected|absent [REASON...]: a remark for the table that scripts/tcp-table
+# cell NAME passed|failed|unprotected|absent [REASON...]: a remark for the table that scripts/tcpfo/table.py
 # makes; absent is what there is not in the IP version of this run.
 cell() {
 	printf '# cell %s\n' "$*"

@@ -141,13 +141,12 @@ cluster_up() {
 	keep_hooks+=(keep_counters)
 	local node
 	for node in a b; do
-		[ "$family" = 6 ] || service_address_up "$node"
 		nginx_up "$node"
 	done
 	module_up
-	# Only now that one of them is silent can both have it: IPv6 looks for duplicates.
+	# Only now that one of them is silent can both have it.
 	for node in a b; do
-		[ "$family" != 6 ] || service_address_up "$node"
+		service_address_up "$node"
 	done
 	need_protection
 	for node in a b; do

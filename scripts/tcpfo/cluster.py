@@ -208,11 +208,11 @@ class Cluster:
         """Module on both nodes, a active, b standing by with complete replicas."""
         for node, peer in ((self.a, self.b), (self.b, self.a)):
             node.load_module(peer, port, service)
-        # The standby first: with no role yet, it would answer for the address like any host.
         self.b.write(f"services/{service}/role", "backup")
+        self.a.write(f"services/{service}/role", "primary")
+        # With no role yet, either would answer for the address like any host.
         for node in self.nodes:
             node.add_service_address()
-        self.a.write(f"services/{service}/role", "primary")
         self.a.wait_value(f"services/{service}/state", "active")
         self.a.wait_value(f"services/{service}/protected", 1)
         self.b.wait_value(f"services/{service}/takeover_ready", 1)

@@ -81,11 +81,11 @@ class Pair:
         """Node a serves, node b stands by."""
         for node in self.cluster.nodes:
             self.prepare(node)
-        # The standby first: with no role yet, it would answer for the address like any host.
-        self.standby.write("services/web/role", ROLES[self.standby.name])
-        for node in (self.active, self.standby):
+        for node in self.cluster.nodes:
+            node.write("services/web/role", ROLES[node.name])
+        # With no role yet, either would answer for the address like any host.
+        for node in self.cluster.nodes:
             node.add_service_address()
-        self.active.write("services/web/role", ROLES[self.active.name])
         self.active.wait_value("services/web/state", "active")
         self.wait_ready()
 
