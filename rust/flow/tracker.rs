@@ -87,8 +87,11 @@ pub(crate) enum Outbound {
         window: u16,
     },
     /// It says nothing yet, or must not be the last word: keep it in place of what was kept before,
-    /// until [`Tracker::confirm`] releases it.
-    Keep,
+    /// until [`Tracker::confirm`] releases it, with this window, scaled, instead of its own.
+    Keep {
+        /// The window, as it stands in the header.
+        window: u16,
+    },
     /// Something that says as much is being kept: drop it.
     Absorb,
     /// It would have to wait, as others have for too long: the backup is not to be counted on.
@@ -147,6 +150,19 @@ pub(crate) fn first_edge(window: u32) -> u64 {
     1 + u64::from(window) + EDGE_SLACK
 }
 
+/// A segment that is being kept.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    /// What it acknowledges.
+    ack: u64,
+    /// The right edge that it offers.
+    edge: u64,
+    /// Whether that is less than the socket does.
+    curtailed: bool,
+    /// Whether it has the FIN.
+    fin: bool,
+}
+
 /// A protected connection on its primary.
 ///
 /// # Invariants
@@ -193,9 +209,8 @@ pub(crate) struct Tracker {
     /// below `told_with`.
     told_edge: u64,
     told_with: u64,
-    /// The acknowledgement of the segment that is being kept, and whether that has the FIN. Once
-    /// another segment has left, the kept one is stale: its timestamp would run backwards.
-    kept: Option<(u64, bool)>,
+    /// What is being kept. Once another segment has left it is stale: its timestamp would run backwards.
+    kept: Option<Kept>,
     /// Whether the socket wanted to send an acknowledgement for its own sake, and could not.
     owes: bool,
     /// Since when something waits, on the caller's clock. A confirmation of anything more ends it.
@@ -293,6 +308,12 @@ impl Tracker {
             sent_edge: edge,
             ..Self::new(irs, iss, wscale, 0)
         }
+    }
+
+    /// The SYN-ACK leaves before the backup has confirmed anything: it acknowledges the SYN.
+    pub(crate) fn syn_ack_leaves(&mut self) {
+        self.acked = self.acked.max(1);
+        self.wanted = self.wanted.max(1);
     }
 
     /// Tells whether the client's stream has ended where it is.
@@ -536,13 +557,13 @@ impl Tracker {
         }
         let fin = header.has(flags::FIN);
         if ack > limit && fin {
-            return self.keep(ack, true);
+            return self.keep(ack, header.window, (offered, edge), true);
         }
         let says_nothing = limit == self.acked && edge <= self.sent_edge;
-        let keeps_fin = self.kept.is_some_and(|(_, has_fin)| has_fin);
+        let keeps_fin = self.kept.is_some_and(|kept| kept.fin);
         // Whatever else it says, it must not leave before the FIN.
         if ack > limit && len == 0 && (keeps_fin || (says_nothing && !has_sack)) {
-            return self.keep(ack, false);
+            return self.keep(ack, header.window, (offered, edge), false);
         }
         self.owes |= ack > limit && len == 0;
         let ack = ack.min(limit);
@@ -555,6 +576,10 @@ impl Tracker {
     }
 
     fn note_sent(&mut self, header: &Header, len: usize) {
+        // One that answers what is not the client's has that one's numbers.
+        if header.has(flags::RST) {
+            return;
+        }
         if let Some(offset) = header.seq.offset(self.iss, self.service_next) {
             // CAST: `usize` has 64 bits at most.
             let end = offset + len as u64 + u64::from(header.has(flags::FIN));
@@ -579,13 +604,26 @@ impl Tracker {
         self.kept.is_some()
     }
 
-    fn keep(&mut self, ack: u64, fin: bool) -> Outbound {
-        if !fin && self.kept.is_some_and(|(_, has_fin)| has_fin) {
+    /// Keeps a segment that offers `window`, a right edge at `offered`, as one that offers `edge`.
+    fn keep(&mut self, ack: u64, window: u16, (offered, edge): (u64, u64), fin: bool) -> Outbound {
+        if !fin && self.kept.is_some_and(|kept| kept.fin) {
             return Outbound::Absorb;
         }
-        self.kept = Some((ack, fin));
+        // The backup may know of no wider one when it leaves, either.
+        let curtailed = edge < offered;
+        let window = if curtailed {
+            self.window_to(ack, edge)
+        } else {
+            window
+        };
+        self.kept = Some(Kept {
+            ack,
+            edge: ack + (u64::from(window) << self.wscale),
+            curtailed,
+            fin,
+        });
         self.owes |= !fin;
-        Outbound::Keep
+        Outbound::Keep { window }
     }
 
     /// Looks at a segment of the service that leaves as it is because nothing protects the
@@ -620,14 +658,15 @@ impl Tracker {
     }
 
     fn release(&mut self) -> Release {
-        if let Some((ack, _)) = self.kept.filter(|&(ack, _)| ack <= self.confirmed) {
-            // Its window stands as it was offered, which says no more than the backup knows.
-            self.sent(ack, self.sent_edge);
+        let kept = self.kept.filter(|kept| kept.ack <= self.confirmed);
+        // What offers less than the socket does is said again, with all that may be offered by now.
+        if let Some(kept) = kept.filter(|kept| kept.fin || !kept.curtailed) {
+            self.sent(kept.ack, kept.edge);
             return Release::Kept;
         }
         // What left before the FIN would make it stale, and the client would get it when TCP's timer
         // says so. What it waits for is on its way to the backup.
-        if self.kept.is_some_and(|(_, has_fin)| has_fin) {
+        if self.kept.is_some_and(|kept| kept.fin) {
             return Release::Nothing;
         }
         match self.wanted.min(self.confirmed).saturating_sub(self.acked) {
@@ -640,7 +679,7 @@ impl Tracker {
     /// Returns whether somebody waits for what is being held back: for the service's FIN, for room in the
     /// window, or for the acknowledgement of so much that its client may send no more without it.
     pub(crate) fn is_waited_for(&self) -> bool {
-        self.kept.is_some_and(|(_, has_fin)| has_fin)
+        self.kept.is_some_and(|kept| kept.fin)
             || self.offered_edge > self.known_edge.max(self.sent_edge)
             || self.wanted >= self.confirmed.max(self.acked) + LITTLE
     }
@@ -864,7 +903,7 @@ mod tests {
         // What fits into the window's unit says nothing more.
         assert_eq!(
             t.outbound(&from_service(1001, 599), 0, false, NOW),
-            Outbound::Keep
+            Outbound::Keep { window: 599 }
         );
         assert_eq!(t.confirm(1001), Some(Release::Kept));
         assert_eq!(
@@ -886,7 +925,7 @@ mod tests {
         log(&mut t, 1, 128, 0);
         assert_eq!(
             t.outbound(&from_service(129, 511), 0, false, NOW),
-            Outbound::Keep
+            Outbound::Keep { window: 511 }
         );
         // Data goes out all the same, and a selective acknowledgement has news.
         assert!(matches!(
@@ -944,6 +983,66 @@ mod tests {
         );
     }
 
+    /// The backup knows of no more than what is offered already when the socket offers much more.
+    fn with_an_edge_to_be_known() -> (Tracker, u64) {
+        let mut t = open();
+        let piece = log(&mut t, 1, 127, 0).unwrap();
+        let known = t.edge_to_tell(&piece);
+        let piece = log(&mut t, 128, 1000, 0).unwrap();
+        assert_eq!(t.edge_to_tell(&piece), known);
+        assert!(t.confirm(128).is_some());
+        let answer = t.outbound(&from_service(128, u16::MAX), 10, false, NOW);
+        assert!(matches!(answer, Outbound::Clamp { .. }));
+        (t, known)
+    }
+
+    #[test]
+    fn what_was_kept_offers_no_more_than_the_backup_knows_of() {
+        let (mut t, known) = with_an_edge_to_be_known();
+        let bare = t.outbound(&from_service(1128, u16::MAX), 0, false, NOW);
+        let Outbound::Keep { window } = bare else {
+            panic!("not kept");
+        };
+        assert!(1128 + (u64::from(window) << WSCALE) < known + (1 << WSCALE));
+        // The socket says it again, with all that it may offer then.
+        assert_eq!(t.confirm(1128), Some(Release::More));
+    }
+
+    #[test]
+    fn nor_does_a_fin() {
+        let (mut t, known) = with_an_edge_to_be_known();
+        let mut fin = from_service(1128, u16::MAX);
+        fin.flags |= flags::FIN;
+        let Outbound::Keep { window } = t.outbound(&fin, 0, false, NOW) else {
+            panic!("not kept");
+        };
+        let edge = 1128 + (u64::from(window) << WSCALE);
+        assert!(edge < known + (1 << WSCALE));
+        assert_eq!(t.confirm(1128), Some(Release::Kept));
+        assert_eq!(t.sent_edge, edge);
+    }
+
+    #[test]
+    fn a_reset_says_nothing_of_how_far_the_service_has_come() {
+        let mut t = open();
+        let mut reset = from_service(1, 0);
+        reset.seq = ISS.at(1 << 30);
+        reset.flags = flags::RST;
+        assert_eq!(t.outbound(&reset, 0, false, NOW), Outbound::Pass);
+        assert_eq!(t.place(), 1);
+        assert_eq!(log(&mut t, 1, 10, 0), piece(1, 0, 10, false));
+    }
+
+    #[test]
+    fn a_syn_ack_that_has_left_is_not_taken_back() {
+        let mut t = Tracker::new(IRS, ISS, WSCALE, 65535);
+        t.syn_ack_leaves();
+        log(&mut t, 1, 10, 0);
+        let answer = t.outbound(&from_service(11, 500), 5, false, NOW);
+        assert!(matches!(answer, Outbound::Clamp { ack, .. } if ack == IRS.at(1)));
+        assert_eq!(t.confirm(1), Some(Release::Nothing));
+    }
+
     #[test]
     fn the_services_fin_waits_with_what_it_acknowledges() {
         let mut t = open();
@@ -954,7 +1053,8 @@ mod tests {
         log(&mut t, 1, 10, flags::FIN);
         let mut last = from_service(12, 500);
         last.flags |= flags::FIN;
-        assert_eq!(t.outbound(&last, 100, false, NOW), Outbound::Keep);
+        let kept = Outbound::Keep { window: 500 };
+        assert_eq!(t.outbound(&last, 100, false, NOW), kept);
         assert_eq!(
             t.outbound(&from_service(12, 500), 0, false, NOW),
             Outbound::Absorb
@@ -974,7 +1074,8 @@ mod tests {
         log(&mut t, 11, 0, flags::FIN);
         let mut last = from_service(12, 500);
         last.flags |= flags::FIN;
-        assert_eq!(t.outbound(&last, 100, false, NOW), Outbound::Keep);
+        let kept = Outbound::Keep { window: 500 };
+        assert_eq!(t.outbound(&last, 100, false, NOW), kept);
         assert_eq!(t.confirm(11), Some(Release::Nothing));
         // The client sends its FIN once more, and is told so.
         assert_eq!(
@@ -995,7 +1096,7 @@ mod tests {
         log(&mut t, 1, 10, 0);
         assert_eq!(
             t.outbound(&from_service(11, 500), 0, false, NOW),
-            Outbound::Keep
+            Outbound::Keep { window: 500 }
         );
         assert!(t.keeps());
         assert!(matches!(
@@ -1049,7 +1150,8 @@ mod tests {
         log(&mut t, 1, 100, 0);
         let mut fin = from_service(101, 400);
         fin.flags |= flags::FIN;
-        assert_eq!(t.outbound(&fin, 0, false, NOW), Outbound::Keep);
+        let kept = Outbound::Keep { window: 400 };
+        assert_eq!(t.outbound(&fin, 0, false, NOW), kept);
         assert!(t.is_waited_for());
     }
 

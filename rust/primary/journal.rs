@@ -162,6 +162,12 @@ impl Unprotected {
         this
     }
 
+    /// Returns which of the connections of its name it is, if that is known and it does not stand still.
+    pub(super) fn incarnation(&self) -> Option<u32> {
+        let whole = self.whole.as_ref().filter(|whole| !whole.stalls)?;
+        Some(whole.tracker.incarnation())
+    }
+
     /// The backup does not take the connection of that number that it is being given: it goes on without.
     /// Returns whether the client has to be told something.
     pub(super) fn refused(&mut self, service: &Service, key: &Key, incarnation: u32) -> bool {

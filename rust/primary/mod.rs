@@ -40,6 +40,7 @@ use crate::{
         seq::Seq, //
     },
 };
+use core::mem;
 use journal::Journal;
 pub(crate) use journal::Unprotected;
 use kernel::prelude::*;
@@ -72,8 +73,8 @@ pub(crate) struct Tracked {
     kept: Option<Held>,
     /// When the SYN was answered, in jiffies.
     began: u64,
-    /// Whether the backup knows of the connection.
-    is_open: bool,
+    /// Whether the SYN-ACK has left. Until then it is what is kept, and nothing else leaves.
+    is_answered: bool,
     /// What it takes to tell another backup, if there was room for it.
     journal: Option<KBox<Journal>>,
 }
@@ -117,7 +118,7 @@ impl Tracked {
             session: service.node.channel.session(),
             kept: None,
             began: time::jiffies(),
-            is_open: false,
+            is_answered: false,
             journal: Journal::new(&service.node, open),
         }
     }
@@ -131,14 +132,29 @@ impl Tracked {
 
     /// Takes what is kept if something newer has left.
     fn take_stale(&mut self) -> Option<Held> {
-        let stale = self.is_open && !self.tracker.keeps();
+        let stale = self.is_answered && !self.tracker.keeps();
         self.kept.take_if(|_| stale)
     }
 
     /// Takes what is kept, if it may be sent: the SYN-ACK, or the newest segment.
     fn take_kept(&mut self) -> Option<Held> {
-        let fresh = !self.is_open || self.tracker.keeps();
+        let fresh = !self.is_answered || self.tracker.keeps();
         self.kept.take().filter(|_| fresh)
+    }
+
+    /// The SYN-ACK leaves, if it has not yet, whatever the backup knows.
+    fn answer(&mut self) {
+        if !mem::replace(&mut self.is_answered, true) {
+            self.tracker.syn_ack_leaves();
+        }
+    }
+
+    /// Nothing waits for the backup any more: returns what has.
+    fn let_go(&mut self) -> Leftover {
+        let leftover = Leftover::with(self.take_kept(), self.tracker.holds_back());
+        self.tracker.let_go();
+        self.answer();
+        leftover
     }
 }
 
@@ -217,7 +233,7 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
     }
     let release = tracked.tracker.confirm(upto).ok_or(WireError::BadValue)?;
     // The SYN-ACK, or what the tracker has just released.
-    let sendable = !tracked.is_open || release == Release::Kept;
+    let sendable = !tracked.is_answered || release == Release::Kept;
     let begins_anew = service.has_safe_points() && tracked.tracker.is_long();
     let leftover = Leftover {
         kept: tracked.kept.take_if(|_| sendable),
@@ -227,7 +243,7 @@ pub(crate) fn confirmed(service: &Service, confirm: &record::Confirm) -> Result<
             Release::Little | Release::More => Owed::Now,
         },
     };
-    tracked.is_open = true;
+    tracked.is_answered = true;
     drop(state);
     kill_point!(service.node, Confirmed);
     leftover.finish(service, &flow);
@@ -330,8 +346,7 @@ fn give_up(service: &Service, key: &Key, state: &mut FlowState, reason: Reason) 
     tell_closed(service, key, incarnation, tracked.session);
     let stalls = service.stalls() && matches!(reason, Reason::Session) && tracked.journal.is_some();
     if !stalls {
-        leftover = Leftover::with(tracked.take_kept(), tracked.tracker.holds_back());
-        tracked.tracker.let_go();
+        leftover = tracked.let_go();
     }
     let mut unprotected = Unprotected::whole(tracked.tracker, tracked.journal.take());
     if let Some(whole) = unprotected.whole.as_mut() {
@@ -355,8 +370,7 @@ pub(crate) fn let_go(service: &Service, flow: &FlowRef) {
     let FlowState::Tracked(tracked) = &mut *state else {
         return;
     };
-    let leftover = Leftover::with(tracked.take_kept(), tracked.tracker.holds_back());
-    tracked.tracker.let_go();
+    let leftover = tracked.let_go();
     drop(state);
     leftover.finish(service, flow);
 }

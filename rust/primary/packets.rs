@@ -127,6 +127,7 @@ fn syn_ack(service: &Service, segment: Segment<'_>) -> Verdict {
         return segment.packet.accept();
     };
     if !service.waits_for_backup() {
+        tracked.answer();
         return segment.packet.accept();
     }
     let (held, verdict) = segment.packet.keep();
@@ -148,7 +149,9 @@ fn syn_ack_without_backup(
         return segment.packet.absorb();
     }
     let journal = Journal::new(&service.node, &open_record(key, request));
-    let state = Unprotected::whole(tracker_of(request), journal);
+    let mut tracker = tracker_of(request);
+    tracker.syn_ack_leaves();
+    let state = Unprotected::whole(tracker, journal);
     unprotected(service, key, Reason::NoBackup, state);
     segment.packet.accept()
 }
@@ -295,6 +298,11 @@ pub(crate) fn outbound<'a>(
             .outbound_unprotected(&passed.header, passed.len);
         return Ok(segment.packet.accept());
     }
+    // What the request says while its SYN-ACK waits is said again, if it matters.
+    if !tracked.is_answered && tracked.kept.is_some() && !segment.header.has(flags::RST) {
+        drop(state);
+        return Ok(segment.packet.absorb());
+    }
     if !service.waits_for_backup() {
         tracked
             .tracker
@@ -325,7 +333,7 @@ pub(crate) fn outbound<'a>(
     // than it is of use.
     let _drop_outside_lock = tracked.take_stale();
     let held_back = match verdict {
-        Outbound::Keep => true,
+        Outbound::Keep { .. } => true,
         // TCP wanted to say more, and now.
         Outbound::Clamp { .. } => passed.len == 0,
         _ => false,
@@ -333,7 +341,15 @@ pub(crate) fn outbound<'a>(
     if held_back && tracked.tracker.is_waited_for() {
         service.node.channel.log.hurry();
     }
-    if verdict == Outbound::Keep {
+    if let Outbound::Keep { window } = verdict {
+        let mut segment = segment;
+        let ack = segment.header.ack;
+        // As below: TCP sends it again.
+        if window != segment.header.window && rewrite_ack(&mut segment, ack, window).is_err() {
+            tracked.tracker.forget_kept();
+            drop(state);
+            return Ok(segment.packet.absorb());
+        }
         service.node.stats.acks_kept.inc();
         let (held, verdict) = segment.packet.keep();
         let replaced = tracked.kept.replace(held);
@@ -375,7 +391,7 @@ fn outbound_stale(
 fn obey(service: &Service, mut segment: Segment<'_>, verdict: Outbound) -> Verdict {
     match verdict {
         Outbound::Pass | Outbound::GiveUp => segment.packet.accept(),
-        Outbound::Keep | Outbound::Absorb => segment.packet.absorb(),
+        Outbound::Keep { .. } | Outbound::Absorb => segment.packet.absorb(),
         Outbound::Clamp { ack, window } => {
             // A segment that cannot be rewritten must not leave; TCP sends it again.
             if rewrite_ack(&mut segment, ack, window).is_err() {
@@ -399,24 +415,39 @@ fn syn_ack_again<'a>(
     if matches!(&*state, FlowState::Replica(_) | FlowState::Restoring(_)) {
         return Err(segment);
     }
-    if let FlowState::Tracked(tracked) = &*state {
-        // The acknowledgement number of a SYN-ACK is that of the SYN, plus 1.
-        let same = segment.header.ack == Seq::new(tracked.tracker.incarnation()).add(1);
+    if !state.is_incarnation(segment.header.ack) {
+        drop(state);
+        closed(service, flow);
+        return Ok(syn_ack(service, segment));
+    }
+    let mut _drop_outside_lock = None;
+    if let FlowState::Tracked(tracked) = &mut *state {
         let current = tracked.session == service.node.channel.session();
-        if same && !tracked.is_open && current && service.waits_for_backup() {
-            let waited = time::jiffies().saturating_sub(tracked.began);
-            if waited <= service.patience() {
-                drop(state);
-                return Ok(segment.packet.absorb());
-            }
-            drop(give_up(service, &flow.key, &mut state, Reason::Late));
-        }
-        if same {
+        if tracked.is_answered || !current || !service.waits_for_backup() {
+            // This one leaves, and not one that was kept.
+            let answered = tracked.is_answered;
+            _drop_outside_lock = tracked.kept.take_if(|_| !answered);
+            tracked.answer();
+        } else if time::jiffies().saturating_sub(tracked.began) <= service.patience() {
             drop(state);
-            return Ok(segment.packet.accept());
+            return Ok(segment.packet.absorb());
+        } else {
+            _drop_outside_lock = give_up(service, &flow.key, &mut state, Reason::Late).kept;
         }
     }
     drop(state);
-    closed(service, flow);
-    Ok(syn_ack(service, segment))
+    Ok(segment.packet.accept())
+}
+
+impl FlowState {
+    /// Returns whether it is of the connection whose SYN-ACK has this acknowledgement number, that of the
+    /// SYN plus 1. One that stands still without a backup is to begin anew, as there may be one.
+    fn is_incarnation(&self, ack: Seq) -> bool {
+        let number = match self {
+            Self::Tracked(tracked) => Some(tracked.tracker.incarnation()),
+            Self::Unprotected(unprotected) => unprotected.incarnation(),
+            _ => None,
+        };
+        number.is_some_and(|number| Seq::new(number).add(1) == ack)
+    }
 }

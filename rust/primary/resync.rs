@@ -241,7 +241,7 @@ fn become_tracked(service: &Service, flow: &FlowRef, state: &mut FlowState) -> b
         session: whole.given.map_or(0, |given| given.session),
         kept: None,
         began: time::jiffies(),
-        is_open: true,
+        is_answered: true,
         journal: Some(whole.journal),
     };
     *state = FlowState::Tracked(room.write(tracked));

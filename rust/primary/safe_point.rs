@@ -69,7 +69,7 @@ fn begin_anew(service: &Service, flow: &FlowRef, fields: &RequestFields) {
     )
     .with_client(fields.client_wscale, first_stamp(fields));
     let tracked = FlowState::Tracked(room.write(Tracked {
-        is_open: true,
+        is_answered: true,
         ..Tracked::new(service, tracker, &opened)
     }));
     let _drop_outside_lock = mem::replace(&mut *state, tracked);
