@@ -216,7 +216,7 @@ impl Node {
         self.desk.ring();
     }
 
-    /// The session has ended, or none came about. A peer that lives goes on without this node from
+    /// The session has ended. A peer that lives goes on without this node from
     /// here on, so what is held of its connections is stale.
     pub(crate) fn session_ended(&self) {
         self.each_service(|service| service.session_changed());

@@ -178,6 +178,26 @@ impl Confirmations {
     }
 }
 
+/// Forgets what is held of the peer's connections, which ends their protection: the peer is told, as it would
+/// believe in it otherwise. The caller has paused its records. May sleep.
+pub(crate) fn dismiss(service: &Service) {
+    let node = &service.node;
+    service.flows.for_each(|flow| {
+        let refused = match &*flow.state.lock() {
+            FlowState::Replica(replica) => record::Confirm {
+                key: flow.key,
+                incarnation: replica.open.incarnation,
+                upto: 0.into(),
+            },
+            _ => return true,
+        };
+        let appended = node.channel.log.append_idly(&refused, None);
+        node.channel.depend_on(appended, &node.desk);
+        service.forget(&flow);
+        true
+    });
+}
+
 /// Returns the service of a connection, if this node stands by for it.
 fn standby_for(node: &Node, key: &Key) -> Result<Arc<Service>> {
     let service = node.service(&key.service).ok_or(ENOENT)?;

@@ -135,12 +135,12 @@ impl Log {
         })
     }
 
-    /// Takes records for `socket` from now on, up to `limit` bytes, the first frame being number 0.
+    /// Takes records for `socket` from now on, up to `limit` bytes, behind `first`, which is in frame number 0.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, and the log stays closed.
-    pub(crate) fn open(&self, limit: usize, socket: Arc<Socket>) -> Result {
+    pub(crate) fn open<B: Body>(&self, limit: usize, socket: Arc<Socket>, first: &B) -> Result {
         self.close();
         let reserve = KVec::with_capacity(MAX_FRAME, GFP_KERNEL)?;
         let mut inner = self.inner.lock();
@@ -150,7 +150,13 @@ impl Log {
             inner.spare.push(reserve, GFP_ATOMIC)?;
         }
         inner.socket = Some(socket);
-        Ok(())
+        let opened = inner.add(first, None);
+        if opened.is_err() {
+            inner.socket = None;
+        }
+        drop(inner);
+        self.due.raise();
+        opened.map(|_| ())
     }
 
     /// Takes no more records, forgets those that wait, and shuts the socket down. May sleep.
@@ -232,33 +238,12 @@ impl Log {
 
     /// Returns how many bytes waited before, and wait now.
     fn add<B: Body>(&self, body: &B, payload: Option<&dyn Source>) -> Result<(usize, usize)> {
-        let payload_len = payload.map_or(0, |p| p.len());
-        let header = record::header::<B>(payload_len).ok_or(E2BIG)?;
-        let len = header.len() + size_of::<B>() + payload_len;
-        let mut inner = self.inner.lock();
-        let frame = inner
-            .frame_with_room(len, payload.is_some())
-            .inspect_err(|e| {
-                if *e == ENOBUFS {
-                    self.full.note();
-                }
-            })?;
-        let before = frame.len();
-        let whole = frame
-            .extend_from_slice(&header, GFP_ATOMIC)
-            .and_then(|()| frame.extend_from_slice(body.as_bytes(), GFP_ATOMIC))
-            .map_err(Error::from)
-            .and_then(|()| payload.map_or(Ok(()), |p| p.append_to(0, payload_len, frame)));
-        if let Err(e) = whole {
-            frame.truncate(before);
-            return Err(e);
-        }
-        let waiting = &mut inner.waiting;
-        let before = waiting.bytes;
-        waiting.bytes += len;
-        waiting.records += 1;
-        waiting.answered |= record::is_confirmed::<B>();
-        Ok((before, waiting.bytes))
+        let added = self.inner.lock().add(body, payload);
+        added.inspect_err(|e| {
+            if *e == ENOBUFS {
+                self.full.note();
+            }
+        })
     }
 
     /// Returns how many bytes wait. Callable from softirq and process context.
@@ -323,6 +308,30 @@ impl Log {
 }
 
 impl Inner {
+    /// Lays a record out behind the others. Returns how many bytes waited before, and wait now.
+    fn add<B: Body>(&mut self, body: &B, payload: Option<&dyn Source>) -> Result<(usize, usize)> {
+        let payload_len = payload.map_or(0, |p| p.len());
+        let header = record::header::<B>(payload_len).ok_or(E2BIG)?;
+        let len = header.len() + size_of::<B>() + payload_len;
+        let frame = self.frame_with_room(len, payload.is_some())?;
+        let before = frame.len();
+        let whole = frame
+            .extend_from_slice(&header, GFP_ATOMIC)
+            .and_then(|()| frame.extend_from_slice(body.as_bytes(), GFP_ATOMIC))
+            .map_err(Error::from)
+            .and_then(|()| payload.map_or(Ok(()), |p| p.append_to(0, payload_len, frame)));
+        if let Err(e) = whole {
+            frame.truncate(before);
+            return Err(e);
+        }
+        let waiting = &mut self.waiting;
+        let before = waiting.bytes;
+        waiting.bytes += len;
+        waiting.records += 1;
+        waiting.answered |= record::is_confirmed::<B>();
+        Ok((before, waiting.bytes))
+    }
+
     /// Returns the frame that has room for `len` bytes more, of a client or not.
     fn frame_with_room(&mut self, len: usize, is_payload: bool) -> Result<&mut KVec<u8>> {
         if self.socket.is_none() {

@@ -109,7 +109,10 @@ pub(crate) struct Channel {
     /// 1 from when the peer has been silent for too long until it is heard again: nothing waits for
     /// it then, but what it has not heard of yet is still on its way to it.
     degraded: Atomic<u32>,
+    /// When the peer was last heard, on the monotonic clock; and on the one that goes on while the system is
+    /// suspended, for a silence that this node has slept through is one, too. 0: it never was.
     heard_us: Atomic<u64>,
+    heard_boot_us: Atomic<u64>,
     /// The silence before that.
     gap_us: Atomic<u64>,
     /// How often a heartbeat is sent, in milliseconds.
@@ -151,6 +154,7 @@ impl Channel {
             failed: Atomic::new(0),
             degraded: Atomic::new(0),
             heard_us: Atomic::new(0),
+            heard_boot_us: Atomic::new(0),
             gap_us: Atomic::new(0),
             heartbeat_ms: Atomic::new(HEARTBEAT_MS),
             peer_timeout_ms: Atomic::new(PEER_TIMEOUT_MS),
@@ -193,7 +197,7 @@ impl Channel {
         }
         let mut threads = self.threads.lock();
         if threads.is_none() {
-            self.heard_us.store(0, Relaxed);
+            self.heard_boot_us.store(0, Relaxed);
             *threads = Some(Threads {
                 _sender: Thread::spawn(sender::Sender::new(node)?)?,
                 _gatherer: Thread::spawn(gatherer::Gatherer::new(node)?)?,
@@ -211,7 +215,7 @@ impl Channel {
         self.hang_up();
         drop(threads);
         self.outlet.clear();
-        self.heard_us.store(0, Relaxed);
+        self.heard_boot_us.store(0, Relaxed);
     }
 
     /// Returns the number of the session, 0 if there is none. Callable from any context.
@@ -258,9 +262,9 @@ impl Channel {
     /// ever was.
     pub(crate) fn silence_us(&self) -> Option<u64> {
         // Before the clock, so that what is heard in between makes it no longer.
-        match self.heard_us.load(Acquire) {
+        match self.heard_boot_us.load(Acquire) {
             0 => None,
-            heard => Some(time::now_us().saturating_sub(heard)),
+            heard => Some(time::boot_us().saturating_sub(heard)),
         }
     }
 
@@ -330,13 +334,11 @@ impl Channel {
     /// A connection stands: records may be sent.
     fn begin(&self, node: &Node, socket: &Arc<Socket>) -> Result {
         self.failed.store(0, Relaxed);
-        self.log.open(node.limits.log_bytes(), socket.clone())?;
-        self.log.append(
-            &Hello {
-                node: node.id.into(),
-            },
-            None,
-        )
+        let hello = Hello {
+            node: node.id.into(),
+        };
+        self.log
+            .open(node.limits.log_bytes(), socket.clone(), &hello)
     }
 
     /// The peer has said Hello.
@@ -348,13 +350,17 @@ impl Channel {
         number
     }
 
-    /// Takes note that the peer was heard. If that comes so late that it may have taken over, without
-    /// this node having noticed the silence, the node has to be in doubt before.
-    fn heard(&self) {
+    /// Takes note that the peer was heard, and returns whether nothing has waited for it any more. If that
+    /// comes so late that it may have taken over, without this node having noticed the silence, the node has
+    /// to be in doubt before.
+    fn heard(&self) -> bool {
         self.gap_us.store(self.silence_us().unwrap_or(0), Relaxed);
-        self.heard_us.store(time::now_us(), Release);
-        if self.degraded.load(Relaxed) != 0 {
+        self.heard_us.store(time::now_us(), Relaxed);
+        self.heard_boot_us.store(time::boot_us(), Release);
+        let was_degraded = self.degraded.load(Relaxed) != 0;
+        if was_degraded {
             self.degraded.store(0, Release);
         }
+        was_degraded
     }
 }

@@ -13,7 +13,8 @@ use crate::{
             Socket,
             Timeouts, //
         },
-        print::warn_ratelimited, //
+        print::warn_ratelimited,
+        time, //
     },
     node::Node,
     wire::{
@@ -44,10 +45,14 @@ use kernel::{
 
 /// How often a blocked call looks up, in milliseconds.
 const LOOK_UP_MS: u32 = 200;
-/// How many look-ups the peer has time for its Hello.
-const HELLO_LOOK_UPS: i32 = 10;
-/// How long to wait after an attempt that failed at once, in milliseconds.
-const RETRY_MS: i64 = 50;
+/// How much time the peer has for its Hello, in milliseconds.
+const HELLO_MS: u64 = 2000;
+/// How long to wait before the next attempt, in milliseconds; and after a session that ended soon, as each end
+/// of one has work done for all that is served.
+const RETRY_MS: u64 = 50;
+const SHORT_RETRY_MS: u64 = 4 * RETRY_MS;
+/// A session that lasts for longer than that, in milliseconds, has not ended soon.
+const SHORT_MS: u64 = 5000;
 
 /// The thread's state.
 pub(super) struct Receiver {
@@ -91,19 +96,19 @@ impl Receiver {
         let listener = Socket::bound(&self.node.net, self.ends.local, self.timeouts())?;
         listener.listen()?;
         while !stop.requested() {
-            let Ok((socket, peer)) = listener.accept(self.timeouts()) else {
-                continue;
-            };
-            if peer.ip() == self.ends.peer.ip() {
-                return Ok(socket);
+            match listener.accept(self.timeouts()) {
+                Ok((socket, peer)) if peer.ip() == self.ends.peer.ip() => return Ok(socket),
+                Ok(_) => self.node.stats.channel_refused.inc(),
+                Err(e) if e == EAGAIN => {}
+                // Somebody has closed the listener, for one: with another one.
+                Err(e) => return Err(e),
             }
-            self.node.stats.channel_refused.inc();
         }
         Err(EINTR)
     }
 
-    /// Serves one connection until it ends.
-    fn serve(&self, socket: Socket, stop: &Stop) -> Result {
+    /// Serves one connection until it ends. Returns whether the peer has said Hello.
+    fn serve(&self, socket: Socket, stop: &Stop) -> Result<bool> {
         let channel = &self.node.channel;
         let socket = Arc::new(socket, GFP_KERNEL)?;
         channel.begin(&self.node, &socket)?;
@@ -112,21 +117,22 @@ impl Receiver {
             sequence: 0,
             session: 0,
         };
-        let mut patience = HELLO_LOOK_UPS;
+        let patience_ends_ms = time::now_ms() + HELLO_MS;
         while !stop.requested() {
-            match socket.receive(&mut input.bytes) {
+            let received = socket.receive(&mut input.bytes);
+            if input.session == 0 && time::now_ms() > patience_ends_ms {
+                break;
+            }
+            match received {
                 Ok(0) => break,
                 Ok(_) => {}
-                Err(e) if e == EAGAIN && (input.session != 0 || patience > 0) => {
-                    patience = patience.saturating_sub(1);
-                    continue;
-                }
+                Err(e) if e == EAGAIN => continue,
                 Err(_) => break,
             }
-            if channel.has_lapsed() {
-                self.node.doubt();
+            // Whoever has not said Hello may not be the peer.
+            if input.session != 0 {
+                self.heard();
             }
-            channel.heard();
             let confirmed = self.node.stats.confirmations_received.get();
             if let Err(reason) = self.take_frames(&mut input) {
                 self.node.stats.malformed_records.inc();
@@ -136,7 +142,46 @@ impl Receiver {
             let is_answer = self.node.stats.confirmations_received.get() != confirmed;
             self.node.batch_received(is_answer);
         }
-        Ok(())
+        Ok(input.session != 0)
+    }
+
+    /// The peer is heard. The director has to know if nothing has waited for it until now; and if that was so
+    /// without anybody having noticed, it may have taken over.
+    fn heard(&self) {
+        if self.node.channel.has_lapsed() {
+            self.node.doubt();
+        }
+        if self.node.channel.heard() {
+            self.node.desk.ring();
+        }
+    }
+
+    /// Serves the next connection, if one is to be had. Returns how long to wait before the one behind it, in
+    /// milliseconds.
+    fn serve_next(&self, stop: &Stop) -> u64 {
+        let Ok(socket) = self.connect(stop) else {
+            return RETRY_MS;
+        };
+        let began = time::now_ms();
+        let served = self.serve(socket, stop);
+        if let Err(e) = served {
+            warn_ratelimited!("channel: {e:?}\n");
+        }
+        // Not by our doing: the peer may have taken over, and hung up.
+        if self.node.channel.is_backed() && !stop.requested() {
+            self.node.doubt();
+        }
+        self.node.channel.hang_up();
+        // Without a Hello there was no session that could end.
+        if !served.unwrap_or(false) {
+            return RETRY_MS;
+        }
+        self.node.session_ended();
+        if time::now_ms() - began < SHORT_MS {
+            SHORT_RETRY_MS
+        } else {
+            RETRY_MS
+        }
     }
 
     /// Takes in all frames that are complete.
@@ -186,20 +231,12 @@ impl Run for Receiver {
 
     fn run(this: ArcBorrow<'_, Self>, stop: &Stop) {
         while !stop.requested() {
-            match this.connect(stop) {
-                Ok(socket) => {
-                    if let Err(e) = this.serve(socket, stop) {
-                        warn_ratelimited!("channel: {e:?}\n");
-                    }
-                    // Not by our doing: the peer may have taken over, and hung up.
-                    if this.node.channel.is_backed() && !stop.requested() {
-                        this.node.doubt();
-                    }
-                    this.node.channel.hang_up();
-                    this.node.session_ended();
+            let pause_ms = this.serve_next(stop);
+            for _ in 0..pause_ms / RETRY_MS {
+                if !stop.requested() {
+                    // CAST: A small number.
+                    fsleep(Delta::from_millis(RETRY_MS as i64));
                 }
-                // Refused at once, for instance.
-                Err(_) => fsleep(Delta::from_millis(RETRY_MS)),
             }
         }
     }

@@ -343,11 +343,11 @@ impl Definition {
             .ok_or_else(|| refuse("role", text, "the device is gone", ENODEV))?;
         let definition = service::Definition {
             name: CString::try_from_fmt(fmt!("{}", &*self.name))?,
+            device: (CString::try_from_fmt(fmt!("{}", &**device))?, ifindex),
             endpoint: Endpoint {
                 addr,
                 port: inner.port.into(),
             },
-            ifindex,
             role,
             tuning: self.tuning.clone(),
         };

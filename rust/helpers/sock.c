@@ -9,6 +9,11 @@ bool tcpfo_helper_sk_is_connected(const struct sock *sk)
 	return sk_fullsock(sk) && READ_ONCE(sk->sk_state) != TCP_CLOSE;
 }
 
+bool tcpfo_helper_sk_is_established(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_state) == TCP_ESTABLISHED;
+}
+
 /* Closed, or all that remains is TIME_WAIT; not FIN_WAIT_2, which looks like it. */
 bool tcpfo_helper_sk_is_over(const struct sock *sk)
 {

@@ -18,6 +18,12 @@ pub(crate) fn now_ms() -> u64 {
     now_us() / 1000
 }
 
+/// Returns the same, with the time for which the system was suspended. Callable from any context.
+pub(crate) fn boot_us() -> u64 {
+    // SAFETY: Always safe to call.
+    unsafe { bindings::ktime_boot_us() }
+}
+
 /// Returns the tick counter, which is coarser than [`now_us`] but costs one load.
 pub(crate) fn jiffies() -> u64 {
     // SAFETY: Always safe to call.

@@ -235,7 +235,7 @@ fn log(
     let right_edge = tracked.tracker.edge_to_tell(piece);
     let mut done = 0;
     loop {
-        let len = (piece.len - done).min(record::MAX_DATA);
+        let len = (piece.len - done).min(record::FULL_DATA);
         let last = done + len == piece.len;
         let body = record::Data {
             key: *key,

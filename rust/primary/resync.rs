@@ -261,7 +261,7 @@ impl Whole {
             }
         };
         // CAST: Widening.
-        let (bytes, fin) = self.journal.input.at(upto, record::MAX_DATA as u64);
+        let (bytes, fin) = self.journal.input.at(upto, record::FULL_DATA as u64);
         // CAST: Widening.
         let count = bytes.len() as u64 + u64::from(fin);
         if count == 0 {

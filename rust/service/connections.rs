@@ -4,7 +4,10 @@
 
 use super::Service;
 use crate::{
-    backup::Replica,
+    backup::{
+        self,
+        Replica, //
+    },
     kapi::{
         net::tcp::{
             Ends,
@@ -232,6 +235,7 @@ impl Service {
     /// Forgets the connections that have ended, and tells the peer of those that have come to rest. Looks at
     /// those on which something has passed; what escapes that, now and then at all. May sleep.
     pub(crate) fn sweep(&self) {
+        self.find_device();
         self.unnoted.store(0, Relaxed);
         if !self.speaks() {
             drop(self.recent.take());
@@ -267,14 +271,20 @@ impl Service {
     /// Sweeps one connection, and returns whether the next sweep has to look at it again. `rests` is of how
     /// many the peer may be told yet, if it stands by.
     fn sweep_one(&self, flow: &FlowRef, all: bool, rests: &mut Option<usize>) -> bool {
-        let ending = flow.ending.load(Relaxed);
+        let mut ending = flow.ending.load(Relaxed);
         if ending || all {
             if !primary::is_served_here(flow) {
                 return false;
             }
-            if self.has_ended(&flow.key) {
+            let socket = self.find_socket(&flow.key);
+            if socket.as_ref().is_none_or(Sock::is_over) {
                 primary::closed(self, flow);
                 return false;
+            }
+            // It was a segment that TCP has not believed.
+            if ending && socket.is_some_and(|socket| socket.is_established()) {
+                flow.ending.store(false, Relaxed);
+                ending = false;
             }
         }
         let again = match primary::look(self, flow) {
@@ -294,12 +304,6 @@ impl Service {
         again || ending
     }
 
-    /// Returns whether a connection has neither a socket nor a request any more, or its socket is
-    /// closed, but for what TIME_WAIT remembers.
-    fn has_ended(&self, key: &Key) -> bool {
-        self.find_socket(key).is_none_or(|socket| socket.is_over())
-    }
-
     /// Finds the socket of a connection. Callable from softirq and process context.
     pub(crate) fn socket_of(&self, key: &Key) -> Option<Sock> {
         self.find_socket(key).filter(Sock::is_connected)
@@ -312,16 +316,25 @@ impl Service {
             local: self.address,
             local_port: self.endpoint.port.get(),
         };
-        Sock::find(&self.node.net, &ends, self.ifindex)
+        Sock::find(&self.node.net, &ends, self.ifindex())
     }
 
     /// Ends all that goes on for the service, which has no hooks any more: what is held back is
     /// sent, and the sockets go on as ordinary ones. May sleep.
     pub(crate) fn stop(&self) {
+        // A record that is being taken in may add one to the very last.
+        let records = self.node.pause_records();
+        backup::dismiss(self);
+        drop(records);
         for flow in self.collect() {
             primary::release(self, &flow);
             self.forget(&flow);
         }
+        // There may have been no memory for a list of them.
+        self.flows.for_each(|flow| {
+            self.forget(&flow);
+            true
+        });
     }
 }
 

@@ -130,7 +130,7 @@ impl Hook for Early {
         }
         match point {
             // Elsewhere the sender's address may be forged: that is seen when it is routed.
-            Point::Ipv4Arrival | Point::Ipv6Arrival if packet.ifindex() == service.ifindex => {
+            Point::Ipv4Arrival | Point::Ipv6Arrival if packet.ifindex() == service.ifindex() => {
                 service.arrival(packet)
             }
             Point::Ipv4Out | Point::Ipv6Out => service.early_output(packet),

@@ -14,6 +14,7 @@ use crate::{
     events,
     kapi::{
         llist::Stack,
+        net::netdevice,
         rhashtable::Table,
         sync::{
             new_spinlock_bh,
@@ -83,7 +84,9 @@ pub(crate) struct Service {
     /// The same address, in the form of its family.
     pub(crate) address: IpAddr,
     /// The device behind which the clients are.
-    pub(crate) ifindex: c_int,
+    device: CString,
+    /// Its number when it was last looked for; 0: there is none.
+    ifindex: Atomic<c_int>,
     /// The connections.
     #[pin]
     pub(crate) flows: Table<Flow>,
@@ -153,8 +156,8 @@ pub(crate) struct Definition {
     pub(crate) name: CString,
     /// Its address and port.
     pub(crate) endpoint: Endpoint,
-    /// The device behind which the clients are.
-    pub(crate) ifindex: c_int,
+    /// The device behind which the clients are, and its number.
+    pub(crate) device: (CString, c_int),
     /// What this node is to be.
     pub(crate) role: Role,
     /// What the operator may change at any time.
@@ -170,13 +173,15 @@ impl Service {
     pub(crate) fn new(node: &Arc<Node>, definition: Definition) -> Result<Arc<Self>> {
         let address = definition.endpoint.addr.ip();
         let node = node.clone();
+        let (device, ifindex) = definition.device;
         Arc::pin_init(
             try_pin_init!(Self {
                 node,
                 name: definition.name,
                 endpoint: definition.endpoint,
                 address,
-                ifindex: definition.ifindex,
+                device,
+                ifindex: Atomic::new(ifindex),
                 flows <- Table::new(),
                 connections: Atomic::new(0),
                 unprotected: Atomic::new(0),
@@ -209,6 +214,18 @@ impl Service {
             }? Error),
             GFP_KERNEL,
         )
+    }
+
+    /// Returns the number of the device behind which the clients are, 0 if there is none. Callable from any
+    /// context.
+    pub(crate) fn ifindex(&self) -> c_int {
+        self.ifindex.load(Relaxed)
+    }
+
+    /// Looks for the device: one that was made anew has another number. May sleep.
+    pub(crate) fn find_device(&self) {
+        let found = netdevice::index_of(&self.node.net, &self.device);
+        self.ifindex.store(found.unwrap_or(0), Relaxed);
     }
 
     /// Returns whether this node speaks for the service. Callable from any context.
@@ -255,6 +272,7 @@ impl Service {
             && self.node.channel.is_backed()
             && self.knows_status()
             && self.peer_unprotected.load(Relaxed) == 0
+            && self.ifindex() != 0
     }
 
     /// Returns what the operator wants this node to be.

@@ -126,8 +126,10 @@ pub(crate) struct Ownership {
     peer_active: bool,
     /// Whether the node may have been asleep while its peer took over.
     in_doubt: bool,
-    /// Whether the node has been going on without its peer since it last heard of it.
-    alone: bool,
+    /// Since when the node has been going on without its peer, if it has not heard of it since.
+    alone_since_ms: Option<u64>,
+    /// Whether it does so because it has taken over, in which case it is the peer that has to ask.
+    has_taken_over: bool,
     /// Whether the peer has asked this node to speak in its place.
     asked_to_speak: bool,
     /// Until when the peer has time to say that it speaks.
@@ -147,7 +149,8 @@ impl Ownership {
             round: Round::default(),
             peer_active: false,
             in_doubt: false,
-            alone: false,
+            alone_since_ms: None,
+            has_taken_over: false,
             asked_to_speak: false,
             leave_until_ms: 0,
         }
@@ -178,20 +181,33 @@ impl Ownership {
         self.peer_active
     }
 
-    /// Somebody else has answered for the address. What nobody has asked for is no answer.
+    /// Somebody else has answered for the address. What nobody has asked for is no answer; but a node
+    /// that has been going on alone, and hears of another one, asks once more.
     pub(crate) fn answered(&mut self) {
+        if self.state == State::Active && self.alone_since_ms.is_some() && !self.has_taken_over {
+            self.alone_since_ms = None;
+            self.round = Round::default();
+            return;
+        }
         self.round.answered |= self.round.asked > 0;
+    }
+
+    /// The question that an [`Action::Probe`] is could not be put.
+    pub(crate) fn not_asked(&mut self) {
+        self.round.asked = self.round.asked.saturating_sub(1);
     }
 
     /// The node may have been asleep for long enough that the peer has taken over. Returns whether
     /// it speaks, and so has to be silent until [`Action::Reassured`].
     pub(crate) fn doubt(&mut self) -> bool {
-        let news = self.state == State::Active && !self.in_doubt;
+        // One that leaves is silent already, and is to remain so if its peer does not speak.
+        let may_speak = matches!(self.state, State::Active | State::Leaving);
+        let news = may_speak && !self.in_doubt;
         if news {
             self.in_doubt = true;
             self.round = Round::default();
         }
-        news
+        news && self.state == State::Active
     }
 
     /// The node is to be silent from `now_ms` on and have its peer speak. Returns whether it spoke, and
@@ -254,13 +270,13 @@ impl Ownership {
     /// Returns what is to be done at `now_ms`, and by when to ask again.
     pub(crate) fn poll(&mut self, now_ms: u64, silence: Silence) -> (Action, u64) {
         match self.state {
-            _ if self.asked_to_speak => (self.activate(Cause::Handover), now_ms),
+            _ if self.asked_to_speak => (self.activate(Cause::Handover, now_ms), now_ms),
             State::Probing => self.poll_probing(now_ms),
             State::Leaving => self.poll_leaving(now_ms),
             State::Standby if !self.peer_active => (Action::Wait, u64::MAX),
             State::Standby => self.poll_silence(now_ms, silence, Self::peer_gone),
             State::Active if self.in_doubt => self.poll_doubt(now_ms),
-            State::Active if self.alone && !is_heard(silence) => (Action::Wait, u64::MAX),
+            State::Active if self.is_alone(now_ms, silence) => (Action::Wait, u64::MAX),
             State::Active => self.poll_silence(now_ms, silence, Self::go_on_alone),
         }
     }
@@ -279,7 +295,7 @@ impl Ownership {
             };
             return (Action::Occupied, self.round.next_ms);
         }
-        (self.activate(Cause::Vacancy), now_ms)
+        (self.activate(Cause::Vacancy, now_ms), now_ms)
     }
 
     /// A peer that does not say that it speaks may do so all the same.
@@ -324,7 +340,7 @@ impl Ownership {
         let suspect_ms = silence.limit_ms.saturating_sub(ROUND_MS);
         if for_ms < suspect_ms {
             self.round = Round::default();
-            self.alone = false;
+            self.alone_since_ms = None;
             return (Action::Wait, now_ms + (suspect_ms - for_ms));
         }
         if self.round.ask(now_ms) {
@@ -339,7 +355,7 @@ impl Ownership {
 
     fn peer_gone(&mut self, now_ms: u64, silence: Silence) -> Action {
         if !self.round.answered {
-            return self.activate(Cause::Takeover);
+            return self.activate(Cause::Takeover, now_ms);
         }
         self.round = Round {
             next_ms: now_ms + ASK_AGAIN * silence.limit_ms,
@@ -348,23 +364,34 @@ impl Ownership {
         Action::PeerLives
     }
 
-    fn go_on_alone(&mut self, _now_ms: u64, _silence: Silence) -> Action {
+    fn go_on_alone(&mut self, now_ms: u64, _silence: Silence) -> Action {
         if self.round.answered {
             self.stand_down();
             self.peer_active = true;
             return Action::StandDown;
         }
-        self.alone = true;
+        self.alone_since_ms = Some(now_ms);
+        self.has_taken_over = false;
         Action::Alone
     }
 
-    fn activate(&mut self, cause: Cause) -> Action {
+    /// Returns whether the peer was not heard since the node has been going on without it.
+    fn is_alone(&self, now_ms: u64, silence: Silence) -> bool {
+        self.alone_since_ms.is_some_and(|since| {
+            silence
+                .for_ms
+                .is_none_or(|ms| now_ms.saturating_sub(ms) <= since)
+        })
+    }
+
+    fn activate(&mut self, cause: Cause, now_ms: u64) -> Action {
         self.state = State::Active;
         self.in_doubt = false;
         self.epoch = self.epoch.saturating_add(1);
         self.round = Round::default();
         self.peer_active = false;
-        self.alone = cause == Cause::Takeover;
+        self.has_taken_over = cause == Cause::Takeover;
+        self.alone_since_ms = self.has_taken_over.then_some(now_ms);
         self.asked_to_speak = false;
         Action::Activate(cause)
     }
@@ -374,12 +401,6 @@ impl Ownership {
         self.asked_to_speak = false;
         self.round = Round::default();
     }
-}
-
-fn is_heard(silence: Silence) -> bool {
-    silence
-        .for_ms
-        .is_some_and(|ms| ms < silence.limit_ms.saturating_sub(ROUND_MS))
 }
 
 #[cfg(any(test, CONFIG_KUNIT))]
@@ -506,6 +527,21 @@ mod tests {
     }
 
     #[test]
+    fn silence_is_no_answer_to_what_could_not_be_asked() {
+        let mut o = standby();
+        let mut now = 1;
+        while now < 100 * LIMIT {
+            let (action, next) = o.poll(now, silent(now));
+            match action {
+                Action::Probe => o.not_asked(),
+                action => assert_eq!(action, Action::Wait),
+            }
+            now = next;
+        }
+        assert_eq!(o.state(), State::Standby);
+    }
+
+    #[test]
     fn a_standby_that_has_never_heard_of_a_speaker_never_speaks() {
         let mut o = Ownership::new(Role::Backup);
         assert_eq!(o.poll(0, NEVER_HEARD), (Action::Wait, u64::MAX));
@@ -558,6 +594,49 @@ mod tests {
         superseded.answered();
         assert_eq!(superseded.poll(now, silent(10)).0, Action::StandDown);
         assert!(!standby().doubt());
+    }
+
+    #[test]
+    fn one_that_goes_on_alone_asks_when_it_hears_of_another() {
+        let mut o = active();
+        assert_eq!(until_decided(&mut o), (Action::Alone, LIMIT));
+        o.answered();
+        let mut now = 9000;
+        for _ in 0..PROBES {
+            assert_eq!(o.poll(now, silent(now)).0, Action::Probe);
+            o.answered();
+            now += PROBE_MS;
+        }
+        assert_eq!(o.poll(now, silent(now)).0, Action::StandDown);
+        // Not so the one that has taken over: of two that hear each other only one may fall silent.
+        let mut o = standby();
+        until_decided(&mut o);
+        o.answered();
+        assert_eq!(o.poll(9000, silent(9000)), (Action::Wait, u64::MAX));
+    }
+
+    #[test]
+    fn a_peer_that_was_heard_in_between_is_lost_once_more() {
+        let mut o = active();
+        assert_eq!(until_decided(&mut o), (Action::Alone, LIMIT));
+        // At 600, which nobody has noticed.
+        let mut now = 1000;
+        for _ in 0..PROBES {
+            assert_eq!(o.poll(now, silent(now - 600)).0, Action::Probe);
+            now += PROBE_MS;
+        }
+        assert_eq!(o.poll(now, silent(now - 600)).0, Action::Alone);
+    }
+
+    #[test]
+    fn a_doubt_outlives_a_handover_that_could_not_be_told() {
+        let mut o = active();
+        assert!(o.leave(1000));
+        // It is silent already.
+        assert!(!o.doubt());
+        assert!(o.stay());
+        assert!(o.in_doubt());
+        assert_eq!(o.poll(1001, silent(1)).0, Action::Probe);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     events,
+    kapi::print::warn_ratelimited,
     wire::record::{
         self,
         role, //
@@ -209,7 +210,8 @@ const NOTHING: record::Settings = record::Settings {
 fn tell(service: &Service, setting: &Setting) {
     let Setting { name, own, peer } = setting;
     service.node.stats.settings_differ.inc();
-    pr_warn!(
+    // The peer decides how often.
+    warn_ratelimited!(
         "{}: {name} is {own} here and {peer} at the peer\n",
         &*service.name
     );

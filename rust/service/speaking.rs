@@ -146,6 +146,7 @@ impl Service {
         if told.is_err() {
             let mut ownership = self.ownership.lock();
             if ownership.stay() {
+                self.muted.store(u32::from(ownership.in_doubt()), Release);
                 self.speaks.store(1, Release);
             }
         }
@@ -181,6 +182,8 @@ impl Service {
         // That the one who speaks has the address is no conflict to one who stands by, or has asked for it.
         if matches!(ownership.state(), State::Active | State::Probing) {
             self.node.stats.address_conflicts.inc();
+            // It may have to ask.
+            self.node.desk.ring();
         }
     }
 
@@ -230,8 +233,12 @@ impl Service {
             Action::Wait | Action::Left => {}
             Action::Reassured => self.speak_again(),
             Action::Probe => {
-                // Without its device nobody can be asked, and nobody answers.
-                let _ = neighbour::probe(&self.node.net, self.ifindex, self.address);
+                self.find_device();
+                let asked = neighbour::probe(&self.node.net, self.ifindex(), self.address);
+                // That nobody answers who could not be asked means nothing.
+                if asked.is_err() {
+                    self.ownership.lock().not_asked();
+                }
             }
             Action::Occupied => {
                 warn_ratelimited!("{}: another node has the address, waiting\n", &*self.name);
@@ -297,7 +304,7 @@ impl Service {
         let ownership = self.ownership.lock();
         let active = ownership.state() == State::Active;
         if active {
-            self.muted.store(0, Release);
+            self.muted.store(u32::from(ownership.in_doubt()), Release);
             self.speaks.store(1, Release);
         }
         drop(ownership);
@@ -319,7 +326,7 @@ impl Service {
         let made = self.announced.load(Relaxed);
         let next = match ANNOUNCEMENTS.get(made as usize) {
             Some(pause) => {
-                let _ = neighbour::announce(&self.node.net, self.ifindex, self.address);
+                let _ = neighbour::announce(&self.node.net, self.ifindex(), self.address);
                 now_ms + pause
             }
             None => u64::MAX,

@@ -106,7 +106,7 @@ impl Injection {
     /// Has the segment received now. Process context, without locks.
     pub(super) fn receive(self, service: &Service, key: &Key) -> Result {
         self.packet(key)?
-            .receive(&service.node.net, service.ifindex)
+            .receive(&service.node.net, service.ifindex())
     }
 
     /// Has the segment received soon, if there is memory for it; if not, the child asks again.
@@ -114,7 +114,7 @@ impl Injection {
     pub(super) fn receive_later(self, service: &Service, key: &Key) {
         if let Ok(packet) = self.packet(key) {
             // Without its device the service has no clients.
-            let _ = packet.receive_later(&service.node.net, service.ifindex);
+            let _ = packet.receive_later(&service.node.net, service.ifindex());
         }
     }
 

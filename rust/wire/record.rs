@@ -20,7 +20,11 @@
 //! Offsets are those of [`super::seq`]: 64 bits, 0 is the SYN.
 
 use super::{
-    frame::WireError,
+    frame::{
+        self,
+        WireError,
+        MAX_FRAME, //
+    },
     key::{
         Endpoint,
         Key, //
@@ -46,8 +50,11 @@ use zerocopy_derive::{
     Unaligned, //
 };
 
-/// The most bytes of a client that one [`Data`] carries.
-pub(crate) const MAX_DATA: usize = 16 * 1024;
+/// The most bytes of a client that one [`Data`] may carry.
+const MAX_DATA: usize = 16 * 1024;
+/// With how many a long run of them is sent: two such records fill a frame.
+pub(crate) const FULL_DATA: usize = (MAX_FRAME - frame::HEADER) / 2 - HEADER - size_of::<Data>();
+const _: () = assert!(FULL_DATA <= MAX_DATA);
 
 /// The length of what stands in front of a body, in bytes.
 pub(crate) const HEADER: usize = size_of::<RawHeader>();

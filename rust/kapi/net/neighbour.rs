@@ -55,7 +55,8 @@ impl Message {
         })
     }
 
-    /// Reads the solicitation or advertisement in `skb`, an IPv6 packet; [`None`] if it is neither.
+    /// Reads the solicitation or advertisement in `skb`, an IPv6 packet; [`None`] if it is neither, or has
+    /// come from another link, through a router (RFC 4861, section 7.1).
     pub(crate) fn parse_nd(skb: &mut SkBuff) -> Option<Self> {
         if *skb.data().get(6)? != ICMPV6 || !skb.pull(ND) {
             return None;
@@ -63,6 +64,10 @@ impl Message {
         let bytes: &[u8; ND] = skb.data().first_chunk()?;
         let source: [u8; 16] = *bytes.get(8..)?.first_chunk()?;
         let target: [u8; 16] = *bytes.get(48..)?.first_chunk()?;
+        let (hop_limit, code) = (*bytes.get(7)?, *bytes.get(41)?);
+        if hop_limit != u8::MAX || code != 0 {
+            return None;
+        }
         match *bytes.get(40)? {
             SOLICITATION => Some(Self {
                 asks: Some(target.into()),

@@ -117,6 +117,12 @@ impl Sock {
         unsafe { bindings::sk_is_connected(self.0.as_ptr()) }
     }
 
+    /// Returns whether neither side has ended its stream, as far as TCP knows.
+    pub(crate) fn is_established(&self) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::sk_is_established(self.0.as_ptr()) }
+    }
+
     /// Returns whether the connection is closed, or only remembered in TIME_WAIT.
     pub(crate) fn is_over(&self) -> bool {
         // SAFETY: By the type invariants.
