@@ -268,6 +268,12 @@ impl Channel {
         }
     }
 
+    /// Returns whether two heartbeats of the peer have not come.
+    fn is_silent(&self) -> bool {
+        let limit_us = 2000 * u64::from(self.heartbeat_ms.load(Relaxed));
+        self.silence_us().is_some_and(|us| us > limit_us)
+    }
+
     /// Returns when something was last heard of the peer, on the monotonic clock in microseconds.
     pub(crate) fn heard_us(&self) -> u64 {
         self.heard_us.load(Relaxed)

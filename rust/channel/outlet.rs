@@ -82,7 +82,9 @@ fn send_one(outgoing: Outgoing, current: &mut Option<Outgoing>, node: &Node, wai
             node.stats.records_sent.add(batch.records);
             node.channel.log.recycle(batch);
         }
-        Err((e, rest)) if e == EAGAIN && wait == Wait::No => {
+        // A peer that is silent may be dead: its session, and what is held of its connections, is needed
+        // until that is decided.
+        Err((e, rest)) if e == EAGAIN && (wait == Wait::No || node.channel.is_silent()) => {
             *current = Some(rest);
             return false;
         }

@@ -590,6 +590,14 @@ impl Restore {
         (begins && self.client.is_none() && held == 1) || resets
     }
 
+    /// Looks whether a segment resets the connection behind what is held: as TCP does, the client is told
+    /// where that is, so that it can do it there (RFC 5961, section 3.2).
+    pub(crate) fn hear_reset(&mut self, header: &Header, held: u64) {
+        let offset = header.seq.offset(self.irs, held);
+        let behind = offset.is_some_and(|offset| offset > held && offset <= self.old_edge);
+        self.owes |= header.has(flags::RST) && behind;
+    }
+
     /// Returns the numbers that an acknowledgement of the client would have, as far as it was heard.
     pub(crate) fn client_place(&self, held: u64) -> Option<(Seq, Seq)> {
         let client = self.client?;

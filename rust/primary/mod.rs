@@ -294,7 +294,7 @@ impl Leftover {
         }
     }
 
-    /// Sends everything. May sleep.
+    /// Sends everything, without waiting for anybody. Process context.
     fn finish(self, service: &Service, flow: &Flow) {
         let speaks = self.ack == Owed::Now || self.kept.is_some();
         service.node.stats.acks_released.add(u64::from(speaks));

@@ -116,9 +116,14 @@ enum Turn {
 /// Gives the backup some of what it lacks, and returns when it is to be called again, on the monotonic
 /// clock in milliseconds. The director's; may sleep.
 pub(crate) fn advance(service: &Service, now_ms: u64) -> u64 {
-    // After a takeover come first those who wait for it.
-    if !service.is_protected() || service.takeover.is_going_on() {
+    if !service.is_protected() {
         return u64::MAX;
+    }
+    // After a takeover come first those who wait for it.
+    if let Some(at_ms) = service.takeover.has_precedence_until() {
+        if now_ms < at_ms {
+            return at_ms;
+        }
     }
     let resync = &service.resync;
     let mut queue = resync.queue.lock();

@@ -45,6 +45,9 @@ use kernel::{
 pub(super) const ANNOUNCEMENTS: [u64; 6] = [20, 80, 200, 500, 1000, 2000];
 /// After how much silence a handover is too late, in microseconds: well before the peer speaks again.
 const LATE_HANDOVER_US: u64 = 500_000;
+/// How much may wait to be sent to the peer before it is asked to speak, in bytes: it has to read all of that
+/// before it knows.
+const HANDOVER_BACKLOG: usize = 256 << 10;
 /// How long to wait for the end of a handover, in milliseconds: longer than the peer has time, and a
 /// round of questions.
 const LEAVE_WAIT_MS: u32 = 3000;
@@ -119,6 +122,8 @@ impl Service {
             "a takeover is going on"
         } else if (self.unprotected.load(Relaxed) | self.unnoted.load(Relaxed)) != 0 {
             "there are connections that are not protected"
+        } else if self.node.channel.log.backlog() > HANDOVER_BACKLOG {
+            "too much waits to be sent to the peer"
         } else {
             ""
         };

@@ -240,8 +240,10 @@ fn lose(flow: &FlowRef) -> Option<u64> {
 
 /// The client does not know of the connection any more, or not yet: it is as if it had never been.
 fn vanish(service: &Service, flow: &FlowRef) {
-    service.node.stats.connections_closed.inc();
-    end(service, flow);
+    // One that had failed already is counted so.
+    if end(service, flow).is_some_and(|ended| !ended.was_lost) {
+        service.node.stats.connections_closed.inc();
+    }
 }
 
 /// A restoration that was ended.

@@ -30,7 +30,10 @@ use crate::{
         Service, //
     },
     wire::{
-        segment::flags,
+        segment::{
+            flags,
+            Header, //
+        },
         seq::Seq, //
     },
 };
@@ -80,12 +83,13 @@ pub(crate) fn inbound<'a>(
         return Ok(segment.packet.absorb());
     }
     let held = restoring.input.end();
-    restoring.is_given_up |= restoring.machine.is_given_up_by(&segment.header, held);
-    let accepted = restoring.machine.accepts(&segment.header, held);
-    let (piece, tell) =
-        restoring
-            .machine
-            .hear_client(&segment.header, segment.len, options.sack, held);
+    let (header, len) = without_urgent_data(&segment);
+    restoring.is_given_up |= restoring.machine.is_given_up_by(&header, held);
+    restoring.machine.hear_reset(&header, held);
+    let accepted = restoring.machine.accepts(&header, held);
+    let (piece, tell) = restoring
+        .machine
+        .hear_client(&header, len, options.sack, held);
     if let Some(timestamps) = options.timestamps.filter(|_| accepted) {
         restoring.hear_tsval(timestamps.val);
     }
@@ -101,6 +105,19 @@ pub(crate) fn inbound<'a>(
     }
     service.node.desk.ring();
     Ok(segment.packet.absorb())
+}
+
+/// Returns what is taken of a segment of the client. Urgent data is not what it seems in a stream: it is left to
+/// be sent again, to the child itself.
+fn without_urgent_data(segment: &Segment<'_>) -> (Header, usize) {
+    if !segment.header.has(flags::URG) {
+        return (segment.header, segment.len);
+    }
+    let bare = Header {
+        flags: segment.header.flags & !flags::FIN,
+        ..segment.header
+    };
+    (bare, 0)
 }
 
 /// A segment of the child of a connection that is being carried on.

@@ -48,6 +48,8 @@ const AT_REST_AT_ONCE: usize = 8;
 const LOOK_AFTER_US: u64 = 1_000_000;
 /// How long to wait for memory, in microseconds.
 const NO_MEMORY_US: u64 = 100_000;
+/// For how long after the last progress of any of them others do not get in their way, in milliseconds.
+const PRECEDENCE_MS: u64 = 2000;
 /// How many times as long as it takes to begin with those there is a pause then: nobody waits for them,
 /// but for the server, to which this leaves the most of a processor.
 const AT_REST_PAUSE: u64 = 3;
@@ -226,6 +228,13 @@ impl Takeover {
     /// Returns whether connections are being carried on. Callable from any context.
     pub(crate) fn is_going_on(&self) -> bool {
         self.going_on.load(Acquire) != 0
+    }
+
+    /// Returns until when others leave the node to the connections that are carried on, on the monotonic clock
+    /// in milliseconds: as long as these make progress. A server that does not read may keep one for ever.
+    pub(crate) fn has_precedence_until(&self) -> Option<u64> {
+        self.is_going_on()
+            .then(|| self.moved_ms.load(Relaxed) + PRECEDENCE_MS)
     }
 
     /// Returns what the clock of the peer whose connections these are says now, or would say, in

@@ -129,14 +129,22 @@ impl Sock {
         unsafe { bindings::sk_is_over(self.0.as_ptr()) }
     }
 
-    /// Makes the socket send an acknowledgement. May sleep.
+    /// Makes the socket send an acknowledgement; if a process has it locked, when it has not any more.
+    /// Callable from softirq and process context. What is sent passes the hooks.
     pub(crate) fn send_ack(&self) {
-        self.with_lock(|socket| socket.send_ack());
+        self.ack_soon(true);
     }
 
-    /// Makes the socket send an acknowledgement, unless it sends something else soon. May sleep.
+    /// Makes the socket send an acknowledgement, unless it sends something else soon. As above.
     pub(crate) fn delay_ack(&self) {
-        self.with_lock(|socket| socket.delay_ack());
+        self.ack_soon(false);
+    }
+
+    fn ack_soon(&self, at_once: bool) {
+        if self.is_connected() {
+            // SAFETY: It is a full socket, and we hold a reference.
+            unsafe { bindings::tcp_ack_soon(self.0.as_ptr(), at_once) };
+        }
     }
 
     /// Runs `f` with the socket locked if it is connected. May sleep.
@@ -233,12 +241,6 @@ impl Locked {
     pub(crate) fn send_ack(&self) {
         // SAFETY: It is a full TCP socket, and locked.
         unsafe { bindings::tcp_send_ack(self.0.get()) };
-    }
-
-    /// Sends an acknowledgement a delay from now, unless something else is sent before.
-    fn delay_ack(&self) {
-        // SAFETY: It is a full TCP socket, and locked.
-        unsafe { bindings::tcp_delay_ack(self.0.get()) };
     }
 
     /// Returns whether the application has written what was not sent yet.
