@@ -146,6 +146,18 @@ def drained(connection):
         return False
 
 
+def is_hurried(connection):
+    """Whether the module ends a session whose greeting comes a byte at a time, before it is whole."""
+    deadline = time.monotonic() + 2
+    for byte in GREETING[:-1]:
+        try:
+            connection.sendall(bytes([byte]))
+        except ConnectionError:
+            return time.monotonic() > deadline - 0.5
+        time.sleep(0.2)
+    return False
+
+
 def send(connection, data):
     """Sends; that the module has hung up already is no error."""
     try:
@@ -199,6 +211,8 @@ def play(peer, seed):
             ended = drained(connection)
             result(name + " ends the session", ended)
         result(name + " is counted", peer.counted(before))
+    with peer.session() as connection:
+        result("a greeting that does not come to its end is not waited for", is_hurried(connection))
     for name, data in odd():
         before = peer.malformed()
         with peer.session() as connection:

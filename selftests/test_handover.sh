@@ -3,7 +3,7 @@
 #
 # Handing a service over on purpose: a download, an upload and a connection with one request after
 # another move under load, without a loss or a reset, to and fro; refused, with a reason, when it cannot
-# be.
+# be. In between the standby's role is off for a moment, of which the connections know nothing.
 #
 # Fails if the nodes wait for a silence, or are both heard, or if a handover that was refused has
 # changed anything, or if one is told as if something had gone wrong.
@@ -81,6 +81,18 @@ time.sleep(600)" &
 	urgent_pid=$!
 }
 
+# standby_begins_anew NODE OTHER: its role is off for a moment, and what it has held is forgotten.
+standby_begins_anew() {
+	local refused
+	refused=$(get "$2" stats/unprotected_refused)
+	ip -n "$1" addr del "$service_address/$host_prefix" dev eth0
+	put "$1" services/web/role off
+	put "$1" services/web/role backup
+	service_address_up "$1"
+	check "node $2 hears that nothing is held any more" \
+		wait_for 10 at_least "$2" stats/unprotected_refused $((refused + 3))
+}
+
 random_file file "$size"
 random_file answer "$answer"
 cluster_up
@@ -121,6 +133,7 @@ need 60 at_least b services/web/unprotected 1
 check "node b refuses to hand over what is not protected" refused b
 kill "$urgent_pid"
 moves b a
+standby_begins_anew b a
 moves a b
 
 touch "$work/moved"

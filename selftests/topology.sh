@@ -60,9 +60,15 @@ on() {
 
 # add_host NAME ADDRESS MAC: a namespace with eth0 on the service network.
 add_host() {
-	local name=$1 address=$2 mac=$3
+	local name=$1
 	ip netns add "$name"
 	ip -n "$name" link set lo up
+	add_service_device "$@"
+}
+
+# add_service_device NAME ADDRESS MAC: a namespace's eth0, on the service network.
+add_service_device() {
+	local name=$1 address=$2 mac=$3
 	ip -n switch link add "${name}0" type veth peer name eth0 netns "$name" address "$mac"
 	ip -n switch link set "${name}0" master br0 up
 	# shellcheck disable=SC2086 # no word if it is empty
