@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # run.sh NAME COMMAND...: boots User-Mode Linux, runs a bash command line in it, passes its output on
-# and returns its exit code. Runs in the sandbox. The root file system is that of the QEMU guests;
-# the module, built for this kernel, is /job/module/tcp_failover.ko. The kernel's log is kept as
-# /out/NAME.uml.
+# and returns its exit code, or 1 when the kernel does not power off by itself. Runs in the sandbox.
+# The root file system is that of the QEMU guests; the module, built for this kernel, is
+# /job/module/tcp_failover.ko. The kernel's log is kept as /out/NAME.uml.
 #
 # What it has over a guest of the stock kernel: lockdep, and no emulation. What counts is still the
 # stock kernel.
@@ -34,8 +34,15 @@ if ! make -s -C "$uml" ARCH=um M="$top" MO="$job/module" CC="$KERNEL_CC" \
 fi
 
 printf '%s\n' "$*" >"$job/run"
+off=0
 timeout --kill-after=5 "$timeout" "$uml/linux" mem="${TCPFO_MEMORY:-768M}" seccomp=on ncpus=2 \
 	ubd0r=/guest/root.erofs root=/dev/root rootfstype=hostfs rw init="$here/init" JOB="$job" \
-	<"/dev/null" >"$out/$name.uml" 2>&1 || echo "error: the kernel did not power off" >&2
+	<"/dev/null" >"$out/$name.uml" 2>&1 || off=$?
 cat "$job/output" 2>/dev/null || true
-exit "$(cat "$job/code" 2>/dev/null || echo 1)"
+code=$(cat "$job/code" 2>/dev/null || echo 1)
+# The command may have ended well before that.
+if [ "$off" -ne 0 ]; then
+	echo "error: the kernel did not power off ($off)" >&2
+	[ "$code" -ne 0 ] || code=1
+fi
+exit "$code"
