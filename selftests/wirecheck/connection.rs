@@ -165,7 +165,13 @@ impl Connection {
         if self.input.sent(end + fin) > 0 {
             self.ack_gap.wait(seen.time);
             if segment.length > 0 {
-                self.payload_gap.wait(seen.time);
+                let high = self.output.map_or(1, |output| output.high);
+                // An upload lasts as long as it lasts; what stands still in it are acknowledgements.
+                if self.responses.is_within(high) == Some(false) {
+                    self.payload_gap.ask(seen.time);
+                } else {
+                    self.payload_gap.wait(seen.time);
+                }
                 self.responses.request(segment.payload);
             }
         }

@@ -49,7 +49,8 @@ client's capture (classic pcap, Ethernet), and the longest wait for progress.
   --service ADDR:PORT  look at this service only (may be repeated; IPv6: [ADDR]:PORT)
   --takeovers N        how often a connection may change its node (default 1)
   --reorder-ms N       how long one packet of a node may overtake another (default 2)
-  --max-gap-ms N       a longer wait of the client is a breach, too
+  --max-gap-ms N       a longer wait of the client, for what it has asked for or for an
+                       acknowledgement, is a breach, too
   --channel FILE       a capture of the channel, made at the backup with the same clock: an
                        acknowledgement of what the backup had not confirmed is a breach, too
   --channel-port N     the channel's port (default 7789)

@@ -37,7 +37,8 @@ pub(crate) enum More {
 
 /// Finds the longest gap.
 ///
-/// Nobody waits before [`Meter::wait`]: a connection that lies idle between two requests has no gap.
+/// Nobody waits before [`Meter::wait`] or [`Meter::ask`]: a connection that lies idle between two
+/// requests has no gap.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Meter {
     /// Since when progress is waited for, and whether that is certain.
@@ -52,6 +53,11 @@ impl Meter {
         if !matches!(self.waiting, Some((_, More::Yes))) {
             self.waiting = Some((now, More::Yes));
         }
+    }
+
+    /// Somebody asks for something, and may not have asked to the end before: the wait begins anew.
+    pub(crate) fn ask(&mut self, now: Time) {
+        self.waiting = Some((now, More::Yes));
     }
 
     /// Progress was made; `more` says whether yet more is waited for.
@@ -103,6 +109,16 @@ mod tests {
         let gap = meter.longest().unwrap();
         assert_eq!((gap.from, gap.to, gap.packet), (at(200), at(900), 2));
         assert_eq!(gap.length(), Duration::from_millis(700));
+    }
+
+    #[test]
+    fn who_still_asks_does_not_wait() {
+        let mut meter = Meter::default();
+        for moment in [0, 1000, 2000] {
+            meter.ask(at(moment));
+        }
+        meter.progress(at(2300), 1, More::No);
+        assert_eq!(meter.longest().unwrap().from, at(2000));
     }
 
     #[test]

@@ -562,6 +562,52 @@ fn a_long_wait_is_found_when_asked_for() {
     }
 }
 
+/// An upload of two seconds, in which one acknowledgement is so late, and so is the answer.
+fn upload(acknowledgement_us: u32, answer_us: u32) -> Capture {
+    const PIECE: &[u8] = &[7; 500];
+    let mut capture = Capture::new(false, 200);
+    capture
+        .tcp(Tcp {
+            flags: Flags::SYN,
+            ..tcp(C, 0, 0, b"")
+        })
+        .tcp(Tcp {
+            flags: Flags::SYN | Flags::ACK,
+            ..tcp(A, 0, 1, b"")
+        })
+        .tcp(tcp(C, 1, 1, REQUEST))
+        .tcp(tcp(A, 1, ASKED, b""));
+    let mut at = ASKED;
+    for piece in 0..20 {
+        capture.after_us(100_000).tcp(tcp(C, at, 1, PIECE));
+        at += PIECE.len() as i64;
+        if piece == 10 {
+            capture.after_us(acknowledgement_us);
+        }
+        capture.tcp(tcp(A, 1, at, b""));
+    }
+    capture.after_us(answer_us).tcp(tcp(A, 1, at, &response()));
+    capture
+}
+
+#[test]
+fn an_upload_is_no_wait_for_its_answer() {
+    for (acknowledgement, answer, expected) in [
+        (0, 0, ""),
+        (250_000, 0, "no new acknowledgements for 251 ms"),
+        (0, 250_000, "no new bytes for 252 ms"),
+    ] {
+        let capture = upload(acknowledgement, answer);
+        let limits = Limits {
+            gap: Some(Duration::from_millis(200)),
+            ..Limits::default()
+        };
+        let breaches = checked(&capture, false, &limits).breaches;
+        let texts: Vec<_> = breaches.iter().map(|breach| breach.text.clone()).collect();
+        assert_eq!(texts.join("; "), expected);
+    }
+}
+
 #[test]
 fn other_services_are_not_looked_at() {
     let capture = story(false, 200, &|capture, now, at| {
