@@ -8,6 +8,9 @@ capture=$work/client.pcap
 url=http://$service_host:$service_port
 # A client that hangs must not hang the test.
 max_time=${TCPFO_MAX_TIME:-150}
+# What a client may wait for progress, in milliseconds: far more than a takeover takes, even on a slow
+# host.
+longest_wait_ms=10000
 
 # random_file NAME BYTES: a file that both servers serve.
 random_file() {
