@@ -84,9 +84,10 @@ nginx_options=${nginx_options:-}
 nginx_listen_options=("${nginx_listen_options[@]}")
 
 # nginx_up NODE: an unmodified nginx with files of its own, but for the ones it serves. Port 81 is
-# the same server, unprotected.
+# the same server, unprotected. What an earlier one has stored is not there any more.
 nginx_up() {
 	local dir=$work/nginx-$1
+	rm -rf "$dir/body" "$dir/store"
 	mkdir -p "$dir/store"
 	cat >"$dir/conf" <<-END
 		user root;

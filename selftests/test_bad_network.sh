@@ -64,7 +64,7 @@ one_by_one() {
 
 # transfer NAME CURL OPTION...: in the background; the process goes to transfer_pid.
 transfer() {
-	nsenter --net=/run/netns/client curl --silent --show-error --max-time "$max_time" \
+	nsenter --net=/run/netns/client curl --silent --show-error --fail --max-time "$max_time" \
 		--write-out '%{http_code} in %{time_total} s\n' "${@:2}" >"$work/$1.log" 2>&1 &
 	transfer_pid=$!
 }

@@ -165,8 +165,7 @@ all_are_under_way() {
 survive() {
 	local what=$1 failed=$tap_failed code=0 clients
 	capture=$work/$what.pcap
-	# What an earlier node has stored is not stored anew, but replaced.
-	rm -rf "$work/go" "$work/clients.log" "$work"/nginx-b/store/*
+	rm -f "$work/go" "$work/clients.log"
 	capture_start
 	nsenter --net=/run/netns/client python3 "$here/clients.py" --address "$service_address" \
 		--port "$service_port" --file "$www/file" --store "$work/nginx-b/store" \
