@@ -7,8 +7,8 @@
 # with it loaded but not for their port (port 81), and protecting them (port 80); who pays; what they
 # cost beside 1, 1000 and CONNECTIONS idle connections; and what it costs that connections change their node,
 # and that a download is regenerated. Runs in a guest whose clock counts instructions. Prints a line "figure
-# {...}" for each measurement; fails when a workload does. Judges nothing: scripts/tcpfo/bench/cost.py makes
-# tables of it.
+# {...}" for each measurement; fails when a workload does, or when its connections are not as protected as
+# they are said to be. Judges nothing else: scripts/tcpfo/bench/cost.py makes tables of it.
 
 . "$(dirname "$0")/../lib.sh"
 . "$here/topology.sh"

@@ -97,8 +97,32 @@ channel_counters() {
 	done
 }
 
+# counted: how many connections node a has found to be protected so far, and how many not.
+counted() {
+	printf '%s %s\n' "$(get a stats/connections_protected)" \
+		$(($(get a stats/connections_unprotected) + $(get a stats/connections_unnoted)))
+}
+
+# is_as_named WORKLOAD PROTECTED OTHERS: what was measured since these were counted is what its variant
+# says. A handover is refused when a connection is not protected, and ends their protection.
+is_as_named() {
+	local now
+	read -ra now <<<"$(counted)"
+	case $variant/$1 in
+	*/handover) return ;;
+	protected/idle | unused/*) is "${now[*]}" "$2 $3" ;;
+	*) [ "${now[0]}" -gt "$2" ] && is "${now[1]}" "$3" ;;
+	esac || {
+		tap_result "not ok" "$variant: $1: connections are as protected as it says" \
+			"before $2, not $3; after ${now[0]}, not ${now[1]}"
+		exit 1
+	}
+}
+
 # measure WORKLOAD ARGUMENT...: see load.c; one figure.
 measure() {
+	local before=()
+	! has_module "$variant" || read -ra before <<<"$(counted)"
 	# shellcheck disable=SC2046 # words
 	on client "${load_runner[@]}" "$load" $(channel_counters) "${extra_counters[@]}" "$service_address" "$port" "$@" \
 		>"$work/figure" 2>"$work/failure" || {
@@ -108,6 +132,7 @@ measure() {
 	}
 	tell_figure "$work/figure" "$@"
 	[ "$1" != upload ] || is_stored "$2"
+	! has_module "$variant" || is_as_named "$1" "${before[@]}"
 }
 
 # tell_figure FILE [WORKLOAD ARGUMENT...]: with what it was measured with.
