@@ -50,9 +50,12 @@ artefact_dir() {
 	printf '%s\n' "${TCPFO_OUT:-$tcpfo_top/build/out}"
 }
 
-# The last commit that changes what becomes part of the module.
+# The last commit that changes what becomes part of the module; -dirty if that has changed since.
 module_commit() {
-	git -C "$tcpfo_top" log -1 --format=%h -- rust Kbuild || echo unknown
+	local commit
+	commit=$(git -C "$tcpfo_top" log -1 --format=%h -- rust Kbuild) || commit=unknown
+	[ -z "$(git -C "$tcpfo_top" status --porcelain -- rust Kbuild 2>/dev/null)" ] || commit+=-dirty
+	printf '%s\n' "$commit"
 }
 
 # confined COMMAND...: runs a command in mount and process namespaces of its own; returns its exit
