@@ -42,7 +42,6 @@ takeover() {
 	check "$of: what was agreed on is the same" \
 		python3 "$streams/compare_sockets.py" "$work/sockets-a" "$work/sockets-b" "$work/streams.log"
 	check "$of: none failed" reads b stats/connections_failed 0
-	check "$of: the capture is whole" capture_is_whole
 	check "$of: no client saw anything of it" wire_is_clean
 	tell_wire
 }
