@@ -78,6 +78,7 @@ figures() {
 		    assert 0 < one["pause_ms"]["p50"] <= one["pause_ms"]["max"] < 60000, one
 		    if one["kind"] == "cut":
 		        assert one["pause_ms"]["p50"] > 300 and one["detected_us"]["p50"] > 300000, one
+		assert result["failed"] == [], result["failed"]
 		assert result["module"]["commit"] == "test" and set(result["kernel"]) == {"a", "b", "client"}
 		text = json.dumps(result)
 		assert "10.77." not in text and "10.78." not in text

@@ -67,6 +67,7 @@ def stop_capture(guest, path):
         pid=$(cat {path}.pid)
         kill -INT $pid
         while kill -0 $pid 2>/dev/null; do sleep 0.02; done
+        rm {path}.pid
         cat {path}.tcpdump""")
     dropped = re.search(r"(\d+) packets dropped by kernel", said)
     if dropped and int(dropped.group(1)):

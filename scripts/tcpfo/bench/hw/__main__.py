@@ -41,15 +41,17 @@ def interrupted(*_):
 
 
 def measure(hosts, options):
-    """Returns (what was measured, what went wrong)."""
+    """Returns what was measured, and what failed."""
     with Machines(hosts, options) as machines:
         clients = Clients(hosts["client"], machines.client.place)
         workloads = Workloads(machines, options, clients.note)
         workloads.carry_out()
         takeovers = Takeovers(machines, options, clients, OUT)
         takeovers.carry_out()
+    if not machines.left:
+        say("the machines are as they were")
     return {"workloads": workloads.summary(), "takeovers": takeovers.summary(),
-            "runs": takeovers.runs}, clients.failed + machines.left
+            "runs": takeovers.runs, "failed": clients.failed + machines.left}
 
 
 def circumstances(options, kernels):
@@ -80,16 +82,15 @@ def main():
         if lines:
             refuse(lines)
         tell.tell_plan(hosts, options, kernels)
-        result, wrong = measure(hosts, options)
-    say("the machines are as they were")
+        result = measure(hosts, options)
     result.update(circumstances(options, kernels))
     path = os.path.join(OUT, "hw.json")
     keep(path, result)
     tell.tell_workloads(result["workloads"])
     tell.tell_takeovers(result["takeovers"])
     print("\n" + path)
-    if wrong:
-        sys.exit("failed: " + "; ".join(wrong))
+    if result["failed"]:
+        sys.exit("failed: " + "; ".join(result["failed"]))
 
 
 if __name__ == "__main__":
