@@ -13,7 +13,7 @@ Step = collections.namedtuple("Step", "time count node client")
 `client`, by a packet from MAC `node`; with no count, the client has asked for something."""
 
 ETHERTYPE_IPV4, ETHERTYPE_IPV6, TCP = 0x0800, 0x86DD, 6
-SYN, ACK = 0x02, 0x10
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
 
 def frames(path):

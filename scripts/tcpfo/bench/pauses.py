@@ -17,10 +17,15 @@ class Takeover:
     address, `spoke` when it first sent a segment, `pauses` {client: seconds} the longest time
     without a new byte that ended after the old node was silent, `resumed` a sorted list of when the
     connections had their first new byte from the new node, and `begun` how many there were.
+
+    A pause that goes on ends when the client ends the connection, at the latest with the capture:
+    then it counts as far as it went. One that is but the rest before the next segment is no longer
+    than those that have ended, which count as well.
     """
 
     def __init__(self, path, port, old, new):
         self.silent = self.announced = self.spoke = None
+        self.ends, self.end = {}, None
         clients = self.read_segments(path, port, old, new)
         self.begun = len(clients)
         self.read_announcements(path, new)
@@ -31,22 +36,31 @@ class Takeover:
         last = {}
         for step in self.steps:
             if step.client in last and step.time > self.silent:
-                pause = step.time - last[step.client]
-                self.pauses[step.client] = max(pause, self.pauses.get(step.client, 0.0))
+                self.note_pause(step.client, step.time - last[step.client])
             last[step.client] = step.time
             if step.node == new:
                 self.first.setdefault(step.client, step.time)
+        for client, time in last.items():
+            self.note_pause(client, self.ends.get(client, self.end) - time)
         self.resumed = sorted(self.first.values())
+
+    def note_pause(self, client, pause):
+        """Keeps it if it is the longest one of that connection."""
+        self.pauses[client] = max(pause, self.pauses.get(client, 0.0))
 
     def pauses_ms(self):
         """All pauses in milliseconds, the shortest first."""
         return sorted(round(1000 * pause, 1) for pause in self.pauses.values())
 
     def read_segments(self, path, port, old, new):
-        """Notes who spoke; returns the clients whose connections begin in the capture."""
+        """Notes who spoke, and when clients ended; returns those whose connections begin in the
+        capture."""
         clients = set()
         for time, mac, to_client, client, _, _, flags, _ in progress.segments(path, port):
+            self.end = time
             if not to_client:
+                if flags & (progress.FIN | progress.RST):
+                    self.ends.setdefault(client, time)
                 continue
             if mac == old:
                 self.silent = time
