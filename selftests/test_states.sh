@@ -35,6 +35,25 @@ opening() {
 	on client ss -Htn state syn-sent | grep -q .
 }
 
+# server_of NAME: the socket that node a has of that connection.
+server_of() {
+	local port
+	port=$(sed -n "s/^port \([0-9]*\) $1\$/\1/p" "$work/streams.log")
+	on a ss -HtnoiO state all "sport = :$service_port and dport = :$port"
+}
+
+# sends_again NAME STATE: node a does, in vain, what that client should have heard.
+sends_again() {
+	server_of "$1" | grep -E "^$2 .*timer:\(on,[^,]*,[1-9]"
+}
+
+# all_go_astray: whatever a deaf client is about to miss has been sent, and what it has sent is there.
+all_go_astray() {
+	sends_again lost_response ESTAB && sends_again lost_fin FIN-WAIT-1 &&
+		sends_again lost_fin_acknowledgement LAST-ACK &&
+		server_of lost_acknowledgement | grep -E 'bytes_received:[0-9]{5}'
+}
+
 # states NODE: how many sockets there are in each state.
 states() {
 	on "$1" ss -Htn state all "sport = :$service_port" | awk '{ print $1 }' | sort | uniq -c |
@@ -51,7 +70,7 @@ deafen
 step deaf
 check "it knows of one more, whose client does not" wait_for 10 knows "$((count + 2))"
 check "that client has heard nothing" opening
-sleep 0.5
+check "nor have those that have said something" wait_for 10 all_go_astray
 tap_note "node a: $(states a)"
 kill_node a
 step crash

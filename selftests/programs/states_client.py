@@ -290,6 +290,14 @@ def no_delay(connection, steering):
     connection.end()
 
 
+def known(connection, steering):
+    """Ready; the test is told which one it is, to look at its server's socket."""
+    port = connection.socket.getsockname()[1]
+    # At once, or the lines of two threads might mix.
+    print(f"port {port} {connection.name}\n", end="", flush=True)
+    steering.ready()
+
+
 def lost_syn_ack(connection, steering):
     """The handshake's answer never came: the server has a connection that the client has not."""
     steering.ready()
@@ -302,7 +310,7 @@ def lost_syn_ack(connection, steering):
 def lost_response(connection, steering):
     """The answer to a request was sent, and never came."""
     connection.connect()
-    steering.ready()
+    known(connection, steering)
     steering.until("deaf")
     connection.read(connection.ask(5000))
     connection.end()
@@ -313,7 +321,7 @@ def lost_acknowledgement(connection, steering):
     connection.connect()
     body, answer = connection.offer(LONG)
     connection.write(body[:1000])
-    steering.ready()
+    known(connection, steering)
     steering.until("deaf")
     connection.write(body[1000:])
     connection.read(answer)
@@ -324,7 +332,7 @@ def lost_fin(connection, steering):
     """The server's FIN never came, nor the last of its bytes."""
     connection.connect()
     connection.read(connection.ask(1000))
-    steering.ready()
+    known(connection, steering)
     steering.until("deaf")
     wanted = connection.ask(5000)
     connection.send("END\n")
@@ -336,7 +344,7 @@ def lost_fin_acknowledgement(connection, steering):
     """The client's FIN was taken, neither its acknowledgement nor the server's FIN came."""
     connection.connect()
     connection.read(connection.ask(1000))
-    steering.ready()
+    known(connection, steering)
     steering.until("deaf")
     connection.end()
 
