@@ -37,7 +37,7 @@
 /* As they grow by chance, otherwise. The kernel doubles these. */
 #define SEND_BUFFER (100 << 10)
 #define RECEIVE_BUFFER (500 << 10)
-/* An answer that does not come for so many seconds has failed. */
+/* An answer that does not come for so many seconds has failed, as has a handover. */
 #define PATIENCE 60
 /* Of a request that is only begun, in bytes. */
 #define FIRST_PART 20
@@ -303,7 +303,12 @@ static void run_requests(struct connection *connections, long count, int paralle
 	for (i = 0; i < parallel; i++)
 		next(&connections[i]);
 	while (requests.to_end > 0) {
-		ready = epoll_wait(requests.epoll, events, CONNECTIONS_MAX, -1);
+		ready = epoll_wait(requests.epoll, events, CONNECTIONS_MAX, PATIENCE * 1000);
+		if (ready < 0 && errno != EINTR)
+			fail("epoll: %s", strerror(errno));
+		if (!ready)
+			fail("%ld of %ld answers are missing, and nothing comes for %d s",
+			     requests.to_end, count, PATIENCE);
 		for (i = 0; i < ready; i++) {
 			struct connection *connection = events[i].data.ptr;
 
@@ -392,12 +397,16 @@ static void hold(int count, int each)
 static void handover(const char *order, const char *moved, int count)
 {
 	int fd = open(order, O_WRONLY);
+	__u64 began = now_ns(), done = 0;
 
 	meter_begin();
 	if (fd < 0 || write(fd, "1\n", 2) != 2)
 		fail("%s: %s", order, strerror(errno));
-	while (first_number(moved) < (__u64)count)
+	while ((done = first_number(moved)) < (__u64)count) {
+		if (now_ns() - began > PATIENCE * 1000000000ull)
+			fail("%llu of %d connections have moved in %d s", done, count, PATIENCE);
 		usleep(20000);
+	}
 	meter_end();
 	meter_tell("handover", count);
 }
