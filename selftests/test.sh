@@ -33,7 +33,7 @@ declare -A seconds=([unit]=300 [wirecheck]=120 [table]=60 [namespaces]=1800 [tcp
 # part NAME: its command.
 part() {
 	case $1 in
-	unit | wirecheck | table | kunit) "$sandbox" env ${SEED:+SEED="$SEED"} "selftests/$1/run.sh" ;;
+	unit | wirecheck | table | kunit) "$sandbox" "selftests/$1/run.sh" ;;
 	namespaces)
 		"$top/scripts/guest" --name namespaces \
 			"${SEED:+SEED=$SEED }/src/selftests/run_tests.sh"

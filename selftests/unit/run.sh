@@ -15,7 +15,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 kdir=${KDIR:-/kdir}
 cache=/var/cache/tcp_failover/unit
 export SEED=${SEED:-$((RANDOM * 32768 + RANDOM))}
-tap_note "SEED=$SEED"
+tap_note "SEED=$SEED${CASES:+ CASES=$CASES}"
 
 # proptest: everything it needs lies in Debian's own registry of sources.
 if ! [ -e "$cache/proptest/done" ]; then
