@@ -194,7 +194,7 @@ measure_takeover() {
 		tc -n "$node" qdisc replace dev eth0 root fq maxrate "$rate"
 	done
 	rm -f "$work/stop"
-	nsenter --net=/run/netns/client python3 "$here/bench/receivers.py" --address "$service_address" \
+	nsenter --net=/run/netns/client python3 "$here/programs/receivers.py" --address "$service_address" \
 		--path /large --file "$www/large" --number "$number" --bytes "$bytes" --folder "$work" \
 		>"$work/receivers.log" 2>&1 &
 	receivers=$!

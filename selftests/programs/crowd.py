@@ -19,17 +19,13 @@ import sys
 import time
 
 from addresses import stream_socket
+from answer import Answer
 from steps import await_file
 
 # Of a download, before the takeover, in bytes.
 BEGINNING = 20_000
-END_OF_HEAD = b"\r\n\r\n"
 # How many connections are opened or speak at the same time.
 AT_ONCE = 100
-
-
-class Failed(Exception):
-    """A connection did not end well."""
 
 
 class Connection:
@@ -43,9 +39,7 @@ class Connection:
         self.socket.connect((options.address, options.port))
         self.socket.settimeout(options.timeout)
         self.host = options.address
-        self.head = b""
-        self.expected = b""
-        self.seen = 0
+        self.answer = None
         self.began = 0.0
 
     def request(self, path):
@@ -59,31 +53,12 @@ class Connection:
 
     def expect(self, content):
         """From here on an answer with `content` is to come."""
-        self.head = b""
-        self.expected = content
-        self.seen = 0
+        self.answer = Answer(content)
         self.began = time.monotonic()
 
     def receive(self, most=65536):
         """Takes in what has come; returns whether the answer is whole."""
-        data = self.socket.recv(most)
-        if not data:
-            raise Failed("the end of the stream")
-        if not self.head.endswith(END_OF_HEAD):
-            data = self.take_head(data)
-        end = self.seen + len(data)
-        if self.expected[self.seen:end] != data:
-            raise Failed(f"a wrong byte among the first {end}")
-        self.seen = end
-        return self.head.endswith(END_OF_HEAD) and end == len(self.expected)
-
-    def take_head(self, data):
-        """Takes in what belongs to the head of the answer; returns the rest."""
-        head, end, rest = (self.head + data).partition(END_OF_HEAD)
-        self.head = head + end
-        if end and not head.startswith(b"HTTP/1.1 200 "):
-            raise Failed(head.decode(errors="replace").splitlines()[0])
-        return rest
+        return self.answer.take(self.socket.recv(most))
 
 
 class Crowd:
@@ -112,14 +87,14 @@ class Crowd:
                 events = selector.select(self.options.timeout)
                 if not events:
                     for key in selector.get_map().values():
-                        self.fail(key.data, f"hangs, after {key.data.seen} bytes")
+                        self.fail(key.data, f"hangs, after {key.data.answer.got} bytes")
                     return waits
                 for key, _ in events:
                     try:
                         if not key.data.receive():
                             continue
                         waits.append(time.monotonic() - key.data.began)
-                    except (Failed, OSError) as error:
+                    except (OSError, ValueError) as error:
                         self.fail(key.data, f"{type(error).__name__} {error}")
                     selector.unregister(key.fileobj)
         return waits
@@ -138,7 +113,7 @@ def begin_downloads(options, content):
     for number in range(options.downloads):
         connection = Connection(options, f"download {number}")
         connection.ask(options.large, content)
-        while connection.seen < BEGINNING:
+        while connection.answer.got < BEGINNING:
             connection.receive(4096)
         downloads.append(connection)
     return downloads

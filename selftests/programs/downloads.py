@@ -17,16 +17,13 @@ import sys
 import time
 
 from addresses import stream_socket
+from answer import Answer
 from server import IPPROTO_MPTCP, encrypt, sign
 
 # How much of a download is to be there before the takeover, in bytes.
 UNDER_WAY = 32768
 # Often enough for a slow download, and not more than an emulated machine bears.
 TICK = 0.1
-
-
-class Failed(Exception):
-    """The connection did not end well."""
 
 
 def connect(kind, address, request):
@@ -55,14 +52,11 @@ class Download:
     """One connection."""
 
     def __init__(self, options, port, silent):
-        self.content = options.content
+        self.answer = Answer(options.content)
         self.rate = options.rate
         self.silent = silent
         self.name = f"{port} {'silent' if silent else options.kind}"
         self.port = port
-        self.header = b""
-        self.got = 0
-        self.length = None
         self.error = None
         self.over = None
         path = options.path or "/" + os.path.basename(options.file)
@@ -80,44 +74,23 @@ class Download:
 
     def is_under_way(self):
         """Whether it has come so far that the takeover may begin."""
-        return self.silent or self.over or self.got >= UNDER_WAY
+        return self.silent or self.over or self.answer.got >= UNDER_WAY
 
     def allowance(self):
         """How many bytes may be read now."""
         if self.silent or self.over:
             return 0
-        return int((time.monotonic() - self.began) * self.rate) - self.got
+        return int((time.monotonic() - self.began) * self.rate) - self.answer.got
 
     def read(self):
         """Reads what is there and may be read."""
         try:
-            data = self.socket.recv(max(1, min(self.allowance(), 65536)))
-            if not data:
-                raise Failed("end of the stream before the end of the answer")
-            self.take(data)
+            if self.answer.take(self.socket.recv(max(1, min(self.allowance(), 65536)))):
+                self.end(None)
         except BlockingIOError:
             pass
-        except (OSError, Failed, ValueError) as error:
+        except (OSError, ValueError) as error:
             self.end(f"{type(error).__name__} {error}")
-
-    def take(self, data):
-        """Compares bytes of the answer with the file."""
-        if self.length is None:
-            self.header += data
-            if b"\r\n\r\n" not in self.header:
-                return
-            header, data = self.header.split(b"\r\n\r\n", 1)
-            lines = header.decode().lower().split("\r\n")
-            if lines[0].split()[1] != "200":
-                raise Failed(lines[0])
-            self.length = int(dict(line.split(": ", 1) for line in lines[1:])["content-length"])
-            if self.length != len(self.content):
-                raise Failed(f"length {self.length}, not {len(self.content)}")
-        if data != self.content[self.got:self.got + len(data)]:
-            raise Failed(f"wrong bytes at {self.got} or behind")
-        self.got += len(data)
-        if self.got == self.length:
-            self.end(None)
 
     def end(self, error):
         """It is over."""
@@ -173,7 +146,8 @@ class Run:
         went = self.went or time.monotonic()
         for download in self.downloads:
             if download.error:
-                print(f"failed {download.name}: {download.error}, after {download.got} bytes, "
+                print(f"failed {download.name}: {download.error}, "
+                      f"after {download.answer.got} bytes, "
                       f"{int((download.over - went) * 1000)} ms")
         for port in self.options.port:
             there = [download for download in self.downloads if download.port == port]

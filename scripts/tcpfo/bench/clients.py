@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the client's guest does in a benchmark: connections that idle, and downloads that go on.
 
-The programs are those of selftests/bench. Measures nothing.
+The programs are those of selftests/programs. Measures nothing.
 """
 
 import time
@@ -15,7 +15,7 @@ STARTED = time.monotonic()
 SOURCES = [f"10.77.0.{number}" for number in range(11, 15)]
 # Where the service is, the file that it serves as /big, the programs, and what they are told by.
 Place = namedtuple("Place", "address port file programs folder")
-GUEST = Place(SERVICE_ADDRESS, 80, "/srv/www/big", "/src/selftests/bench", "/tmp")
+GUEST = Place(SERVICE_ADDRESS, 80, "/srv/www/big", "/src/selftests/programs", "/tmp")
 
 
 def say(text):
@@ -64,16 +64,18 @@ class Clients:
     def open_idle(self, number):
         """Opens connections that idle; returns what `ask_idle` wants."""
         sources = " ".join(f"--source {address}" for address in SOURCES)
+        place = self.place
         idlers = self.guest.start_command(f"""
-            rm -f /tmp/ask; exec python3 /src/selftests/bench/idlers.py \
-                --address {SERVICE_ADDRESS} {sources} --number {number} --ask /tmp/ask""")
+            rm -f {place.folder}/ask; exec python3 {place.programs}/idlers.py \
+                --address {place.address} --port {place.port} --file {place.file} {sources} \
+                --number {number} --ask {place.folder}/ask""")
         self.wait_said(idlers, "ready", 1200)
         say("   idle: " + idlers.output.splitlines()[0])
         return idlers
 
     def ask_idle(self, idlers):
         """Has some of them ask again, and ends them all."""
-        self.guest.run("touch /tmp/ask")
+        self.guest.run(f"touch {self.place.folder}/ask")
         code = idlers.wait(300)
         self.note(code == 0, "idle: " + idlers.output.strip().splitlines()[-1])
 

@@ -16,7 +16,9 @@ from tcpfo.bench.pair import Pair
 from tcpfo.cluster import SYSFS, Node, wait_for
 from tcpfo.guest import GuestError
 
-PROGRAMS = os.path.join(TOP, "selftests/bench")
+# What the client runs; one finds the other beside it.
+PROGRAMS = ("programs/answer.py", "programs/receivers.py", "bench/load.c", "bench/meter.c",
+            "bench/meter.h")
 MEGABYTES = 64
 # How long a node is cut off, and how long one that was killed may take to be back, in seconds.
 CUT_S, BOOT_S = 4, 900
@@ -231,8 +233,8 @@ class ClientMachine:
     def set_up(self):
         """Copies programs and makes files."""
         path = self.folder.path
-        for name in ("receivers.py", "load.c", "meter.c", "meter.h"):
-            self.host.put(os.path.join(PROGRAMS, name), f"{path}/{name}")
+        for name in PROGRAMS:
+            self.host.put(os.path.join(TOP, "selftests", name), f"{path}/{os.path.basename(name)}")
         self.host.run(MAKE_FILES.format(folder=path), timeout=300)
         if "yes" in self.host.run("command -v cc >/dev/null && echo yes", check=False):
             self.host.run(f"cd {path} && cc -O2 -o load load.c meter.c")

@@ -19,6 +19,8 @@ import socket
 import sys
 import time
 
+from answer import Answer
+
 TICK = 0.1
 MOST = 1 << 20
 
@@ -27,9 +29,7 @@ class Download:
     """One connection."""
 
     def __init__(self, options, content):
-        self.content = content
-        self.header = b""
-        self.got = 0
+        self.answer = Answer(content)
         self.failed = False
         self.socket = socket.create_connection((options.address, options.port), options.timeout)
         self.socket.sendall(f"GET {options.path} HTTP/1.1\r\nHost: {options.address}\r\n\r\n"
@@ -38,20 +38,7 @@ class Download:
 
     def read(self):
         """Takes in what is there. Raises ValueError if it is not what it should be."""
-        data = self.socket.recv(MOST)
-        if not data:
-            raise ValueError("the end of the stream")
-        if self.header is not None:
-            self.header += data
-            header, end, data = self.header.partition(b"\r\n\r\n")
-            if not end:
-                return
-            if not header.startswith(b"HTTP/1.1 200 "):
-                raise ValueError(header.decode(errors="replace").splitlines()[0])
-            self.header = None
-        if data != self.content[self.got:self.got + len(data)]:
-            raise ValueError(f"a wrong byte behind {self.got}")
-        self.got += len(data)
+        self.answer.take(self.socket.recv(MOST))
 
 
 class Receivers:
@@ -93,7 +80,7 @@ class Receivers:
 
     def have(self, marks):
         """Whether each has so many bytes, but those that have failed."""
-        return all(download.got >= marks.get(number, 0) or download.failed
+        return all(download.answer.got >= marks.get(number, 0) or download.failed
                    for number, download in self.all.items())
 
     def stages(self):
@@ -103,7 +90,7 @@ class Receivers:
         yield from self.until(lambda: self.appears("mark"))
         # What has been here before the mark is taken in with this one.
         self.read()
-        marks = {number: download.got + 1 for number, download in self.all.items()}
+        marks = {number: download.answer.got + 1 for number, download in self.all.items()}
         yield from self.until(lambda: self.have(marks))
         print("resumed", flush=True)
         yield from self.until(lambda: False)
@@ -121,7 +108,7 @@ class Receivers:
             self.read()
             next(stages)
             time.sleep(TICK)
-        total = sum(download.got for download in self.all.values())
+        total = sum(download.answer.got for download in self.all.values())
         print(f"{len(self.all)} connections, {total} bytes compared, {len(self.failed)} failed",
               *self.failed[:3], sep="; ")
         return not self.failed

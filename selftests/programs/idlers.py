@@ -4,7 +4,7 @@
 
 Each asks once for the beginning of a file, and is silent. Prints "ready" when all have had their
 answers. When the file --ask appears some of them, chosen by SEED, ask again: prints how many got
-the same answer as before, and exits 1 if it was not all of them. Runs in the client's guest.
+the right answer again, and exits 1 if it was not all of them. Runs in the client's guest.
 """
 
 import argparse
@@ -16,6 +16,10 @@ import socket
 import sys
 import time
 
+from answer import Answer
+
+# How much each asks for, in bytes.
+LENGTH = 100
 # How many are being opened at the same time.
 AT_ONCE = 64
 # Not in every version of the socket module.
@@ -28,9 +32,10 @@ class Idlers:
     def __init__(self, options):
         self.options = options
         self.request = (f"GET {options.path} HTTP/1.1\r\nHost: {options.address}\r\n"
-                        f"Range: bytes=0-99\r\n\r\n").encode()
+                        f"Range: bytes=0-{LENGTH - 1}\r\n\r\n").encode()
+        with open(options.file, "rb") as file:
+            self.content = file.read(LENGTH)
         self.sockets = []
-        self.answer = None
         self.errors = []
 
     def connect(self):
@@ -48,11 +53,11 @@ class Idlers:
         return sock
 
     def ask(self, sockets):
-        """Has each ask, a few at a time; returns how many had the answer that the first one had.
+        """Has each ask, a few at a time; returns how many had the right answer.
 
         `sockets` yields them when they are to begin.
         """
-        good, busy, heard = 0, {}, {}
+        good, busy, answers = 0, {}, {}
         poll = select.epoll()
         while True:
             while len(busy) < AT_ONCE and (sock := next(sockets, None)):
@@ -66,36 +71,19 @@ class Idlers:
                 return good
             for number, _ in events:
                 try:
-                    if number not in heard:
+                    if number not in answers:
                         busy[number].send(self.request)
-                        heard[number] = b""
+                        answers[number] = Answer(self.content, 206)
                         poll.modify(number, select.EPOLLIN)
                         continue
-                    whole = self.receive(busy[number], heard, number)
-                except OSError as error:
+                    if not answers[number].take(busy[number].recv(4096)):
+                        continue
+                    good += 1
+                except (OSError, ValueError) as error:
                     self.errors.append(str(error))
-                    whole = True
-                if whole:
-                    good += heard.pop(number, b"") == self.answer
-                    poll.unregister(number)
-                    del busy[number]
-
-    def receive(self, sock, heard, number):
-        """Takes in a part of an answer; returns whether that was all."""
-        data = sock.recv(4096)
-        if not data:
-            raise OSError("the end of the stream")
-        heard[number] += data
-        header, end, body = heard[number].partition(b"\r\n\r\n")
-        if not end or len(body) < 100:
-            return False
-        if not header.startswith(b"HTTP/1.1 206 "):
-            raise OSError(header.decode(errors="replace").splitlines()[0])
-        # What the header says of the time is another matter.
-        heard[number] = body
-        if self.answer is None:
-            self.answer = body
-        return True
+                answers.pop(number, None)
+                poll.unregister(number)
+                del busy[number]
 
 
 def main():
@@ -104,6 +92,7 @@ def main():
     parser.add_argument("--address", required=True)
     parser.add_argument("--port", type=int, default=80)
     parser.add_argument("--path", default="/big")
+    parser.add_argument("--file", required=True, help="what is served as that")
     parser.add_argument("--source", action="append", required=True, help="an address of the client")
     parser.add_argument("--number", type=int, required=True)
     parser.add_argument("--again", type=int, default=1000, help="how many ask again")
