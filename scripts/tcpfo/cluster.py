@@ -43,6 +43,15 @@ def wait_for(what, condition, timeout=20, interval=0.1):
         time.sleep(interval)
 
 
+def wait_said(command, word, timeout):
+    """Waits until a command of the client has printed a line. Raises when it ends before that."""
+    def condition():
+        if command.code is not None:
+            raise GuestError(f"the client has ended: {command.output}")
+        return f"\n{word}\n" in "\n" + command.output
+    wait_for(word, condition, timeout, 0.05)
+
+
 def mac(number):
     """A locally administered address for one network card."""
     return f"52:54:00:00:77:{number:02x}"

@@ -11,12 +11,12 @@ import os
 import re
 import subprocess
 
-from tcpfo.cluster import SERVICE_ADDRESS
+from tcpfo.cluster import CLIENT_ADDRESS, SERVICE_ADDRESS, wait_said
 from tcpfo.guest import GuestError
 
 SIZE = 120_000_000
 PARTS = 200
-IDLE = 50
+IDLE, IDLE_SECONDS = 50, 40
 # A client that only receives would wait for a dead server for ever; curl asks after two seconds
 # of silence.
 CURL = "curl -sS --keepalive-time 2"
@@ -103,6 +103,11 @@ class Workload:
         """Makes the client ready."""
         self.client.run("rm -rf /tmp/got; mkdir -p /tmp/got")
 
+    def mount_files(self):
+        """The client has what the nodes serve."""
+        self.client.run("mkdir -p /srv/www; mountpoint -q /srv/www || "
+                        "mount -t erofs -o ro /dev/vdb /srv/www")
+
     def curl(self):
         """The client's command line."""
         raise NotImplementedError
@@ -171,8 +176,7 @@ class Upload(Workload):
 
     def prepare(self):
         super().prepare()
-        self.client.run("mkdir -p /srv/www; mountpoint -q /srv/www || "
-                        "mount -t erofs -o ro /dev/vdb /srv/www")
+        self.mount_files()
 
     def curl(self):
         return (f"{CURL} -f -T /srv/www/big -o {self.file}/answer "
@@ -193,9 +197,10 @@ class Many(Workload):
 
     def prepare(self):
         super().prepare()
+        self.mount_files()
         sums = "".join(f"{self.hashes[f'many/{number + 1:03}']}  {number + 1:03}\n"
                        for number in range(PARTS))
-        self.client.run(f"mkdir -p /tmp/got; rm -f /tmp/idle.*; ulimit -n 4096\n"
+        self.client.run(f"mkdir -p /tmp/got; rm -f /tmp/ask; ulimit -n 4096\n"
                         f"cat >/tmp/sums <<'END'\n{sums}END")
 
     def curl(self):
@@ -203,9 +208,11 @@ class Many(Workload):
                 f"-o '{self.file}/#1' 'http://{SERVICE_ADDRESS}/many/[001-{PARTS}]' 2>&1")
 
     def start(self):
-        self.idle = self.client.start_command(
-            f"python3 /src/scripts/tcpfo/idle.py {SERVICE_ADDRESS} 80 {IDLE} /tmp/idle")
-        self.client.run("until [ -e /tmp/idle.ready ]; do sleep 0.05; done")
+        self.idle = self.client.start_command(f"""
+            exec python3 /src/selftests/programs/idlers.py --address {SERVICE_ADDRESS} \
+                --path /many/001 --file /srv/www/many/001 --source {CLIENT_ADDRESS} \
+                --number {IDLE} --ask /tmp/ask --timeout {IDLE_SECONDS}""")
+        wait_said(self.idle, "ready", IDLE_SECONDS)
         return super().start()
 
     def look(self, outcome, server):
@@ -214,14 +221,14 @@ class Many(Workload):
         bad = [line.split(":")[0] for line in listing.splitlines() if ":" in line]
         outcome.add(f"all {PARTS} files have the right SHA-256", not bad,
                     f"{PARTS - len(bad)} of {PARTS}")
-        self.client.run("touch /tmp/idle.go")
+        self.client.run("touch /tmp/ask")
         try:
             code = self.idle.wait(60)
         except GuestError:
             self.idle.kill()
             code = None
         outcome.add(f"the {IDLE} idle connections answer again", code == 0,
-                    self.idle.output.strip())
+                    self.idle.output.strip().splitlines()[-1])
 
 
 WORKLOADS = {kind.name: kind for kind in (Download, Upload, Many)}

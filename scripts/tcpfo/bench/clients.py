@@ -7,7 +7,7 @@ The programs are those of selftests/programs. Measures nothing.
 import time
 from collections import namedtuple
 
-from tcpfo.cluster import SERVICE_ADDRESS, wait_for
+from tcpfo.cluster import SERVICE_ADDRESS, wait_said
 from tcpfo.guest import GuestError
 
 STARTED = time.monotonic()
@@ -52,15 +52,6 @@ class Clients:
                   f"{len(seen.resumed)} of {downloads} went on")
         self.note(failed == 0, f"{failed} failed at the node")
 
-    @staticmethod
-    def wait_said(command, word, timeout):
-        """Waits until a command has printed a line."""
-        def condition():
-            if command.code is not None:
-                raise GuestError(f"the client has ended: {command.output}")
-            return f"\n{word}\n" in "\n" + command.output
-        wait_for(word, condition, timeout, 0.05)
-
     def open_idle(self, number):
         """Opens connections that idle; returns what `ask_idle` wants."""
         sources = " ".join(f"--source {address}" for address in SOURCES)
@@ -69,7 +60,7 @@ class Clients:
             rm -f {place.folder}/ask; exec python3 {place.programs}/idlers.py \
                 --address {place.address} --port {place.port} --file {place.file} {sources} \
                 --number {number} --ask {place.folder}/ask""")
-        self.wait_said(idlers, "ready", 1200)
+        wait_said(idlers, "ready", 1200)
         say("   idle: " + idlers.output.splitlines()[0])
         return idlers
 
@@ -87,14 +78,14 @@ class Clients:
             exec python3 {place.programs}/receivers.py \
                 --address {place.address} --port {place.port} --file {place.file} \
                 --number {number} --bytes {under_way} --folder {place.folder}""")
-        self.wait_said(receivers, "ready", 300)
+        wait_said(receivers, "ready", 300)
         return receivers
 
     def wait_resumed(self, receivers, timeout=180):
         """To be called when no bytes come: waits until each download has some again."""
         self.guest.run(f"touch {self.place.folder}/mark")
         try:
-            self.wait_said(receivers, "resumed", timeout)
+            wait_said(receivers, "resumed", timeout)
         except GuestError as error:
             self.note(False, f"all go on: {error}")
 
