@@ -17,6 +17,11 @@ random_file() {
 	head -c "$2" /dev/urandom >"$www/$1"
 }
 
+# all_are_under_way: the connections of clients.py.
+all_are_under_way() {
+	grep -q '^ready$' "$work/clients.log"
+}
+
 # all_end_well PID LOG: waits for a crowd of connections, and tells what its program has seen.
 all_end_well() {
 	local code=0
@@ -88,6 +93,8 @@ capture_is_whole() {
 # wire_is_clean [OPTION...]: the client saw nothing that it must not see. What a capture lacks might be
 # just that.
 wire_is_clean() {
+	# Nothing of an earlier capture may be taken for what this one says.
+	: >"$work/wirecheck.txt"
 	capture_is_whole || return
 	[ -x "$wirecheck" ] || {
 		echo "no wirecheck at $wirecheck"
@@ -100,9 +107,15 @@ wire_is_clean() {
 	return "$code"
 }
 
+# wire_shows_a_reset [OPTION...]: the opposite, and why.
+wire_shows_a_reset() {
+	wire_is_clean "$@" && return 1
+	grep ': reset: ' "$work/wirecheck.txt"
+}
+
 # tell_wire: totals and the longest gap, as remarks.
 tell_wire() {
-	grep -E '^(total|longest)' "$work/wirecheck.txt" | sed 's/^/# /'
+	grep -E '^(total|longest)' "$work/wirecheck.txt" | sed 's/^/# /' || true
 }
 
 # download_start FILE [CURL OPTION...]: fetches it in the background into $work/FILE.

@@ -107,8 +107,3 @@ round_is_clean() {
 	reads "$standby" services/web/state active && reads "$standby" stats/connections_failed 0 &&
 		channel_capture_is_whole && wire_is_clean --channel "$channel_capture"
 }
-
-# change_places: the node that has died is the one that stands by now.
-change_places() {
-	[ "$active" = a ] && active=b standby=a || active=a standby=b
-}

@@ -65,6 +65,13 @@ is() {
 	}
 }
 
+# code_of COMMAND...: its exit code, printed.
+code_of() {
+	local code=0
+	"$@" >/dev/null 2>&1 || code=$?
+	echo "$code"
+}
+
 # wait_for SECONDS COMMAND...: until the command is true; false when the time is over.
 wait_for() {
 	local deadline=$((SECONDS + $1))

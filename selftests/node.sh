@@ -45,11 +45,24 @@ at_most() {
 	}
 }
 
+# listens NODE PORT...: servers there, on all of these.
+listens() {
+	local port
+	for port in "${@:2}"; do
+		on "$1" ss -Hltn "sport = :$port" | grep . || return
+	done
+}
+
 other_node() {
 	case $1 in
 	a) echo b ;;
 	b) echo a ;;
 	esac
+}
+
+# change_places: of the nodes of a test that has an active and a standby one.
+change_places() {
+	[ "$active" = a ] && active=b standby=a || active=a standby=b
 }
 
 # channel_up NODE

@@ -25,14 +25,7 @@ peers_up() {
 	for name in "${!peer_port[@]}"; do
 		"${name}_up" "$1" "$dir"
 	done
-	for name in "${!peer_port[@]}"; do
-		need 30 listens "$1" "${peer_port[$name]}"
-	done
-}
-
-# listens NODE PORT
-listens() {
-	on "$1" ss -Hltn "sport = :$2" | grep .
+	need 60 listens "$1" "${peer_port[@]}"
 }
 
 # lighttpd_up NODE DIR: with a copy of the files, as nodes have: the same times, but other inodes, of

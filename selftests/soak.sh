@@ -26,11 +26,6 @@ wire_bytes=0
 takeovers_seen=0
 lasting=(first second)
 
-# swap: whoever stood by speaks now.
-swap() {
-	[ "$active" = a ] && active=b standby=a || active=a standby=b
-}
-
 # request_points NODE
 request_points() {
 	put "$1" services/web/safe_points request
@@ -110,7 +105,7 @@ one_round() {
 	load_start && happens "$event" || code=1
 	load_wait || code=1
 	capture_stop
-	swap
+	change_places
 	[ "$code" -ne 0 ] || round_is_clean || code=1
 	[ "$code" -eq 0 ] || cp "$capture" "$work/round-$rounds.pcap"
 	[ "$code" -eq 0 ] && protection_returns "$event"

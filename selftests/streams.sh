@@ -32,15 +32,7 @@ streams_up() {
 stream_server_up() {
 	nsenter --net="/run/netns/$1" python3 "$streams/stream_server.py" --store "$work/store-$1" \
 		--gates "$steps" --family "$family" "${listeners[@]}" >"$work/server-$1.log" 2>&1 &
-	need 30 listens "$1" "${listeners[@]}"
-}
-
-# listens NODE LISTENER...
-listens() {
-	local listener
-	for listener in "${@:2}"; do
-		on "$1" ss -Hltn "sport = :${listener%:*}" | grep -q . || return
-	done
+	need 30 listens "$1" "${listeners[@]%:*}"
 }
 
 # streams_start PROGRAM [OPTION...]: runs its connections until all are where they are to be.

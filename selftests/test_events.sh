@@ -77,12 +77,6 @@ numbered() {
 	END
 }
 
-code_of() {
-	local code=0
-	"$@" >/dev/null 2>&1 || code=$?
-	echo "$code"
-}
-
 unload_module
 check "without the module there is nothing to listen to" is \
 	"$(code_of "$top/scripts/tcpfo-events")" 3

@@ -16,7 +16,7 @@ size=$((3 << 20))
 # had_twice: at most so many segments had something that the client had already, and told its server so.
 had_twice() {
 	local count
-	count=$(on client nstat -asz TcpExtTCPDSACKOldSent | awk '$1 == "TcpExtTCPDSACKOldSent" { print $2 }')
+	count=$(stack client TcpExtTCPDSACKOldSent)
 	echo "$count segments"
 	[ "$count" -le "$1" ]
 }

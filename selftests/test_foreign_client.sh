@@ -72,10 +72,6 @@ slirp_up() {
 	need 1 grep -q '"id"' "$work/slirp.answer"
 }
 
-all_are_under_way() {
-	grep -q '^ready$' "$work/clients.log"
-}
-
 bsd_transfers_start() {
 	local transfer=(curl --silent --show-error --fail --max-time "$max_time" --limit-rate "$rate")
 	url=http://127.0.0.1:$slirp_port

@@ -157,10 +157,6 @@ connect() {
 	echo "$code"
 }
 
-all_are_under_way() {
-	grep -q '^ready$' "$work/clients.log"
-}
-
 # survive WHAT: connections of all kinds, and one takeover.
 survive() {
 	local what=$1 failed=$tap_failed code=0 clients

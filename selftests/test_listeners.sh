@@ -61,11 +61,6 @@ server_up() {
 		--port "${port[$2]}" --file "$www/file" "${@:3}" 2>"$work/$2-$1.log" &
 }
 
-# listens NODE PORT
-listens() {
-	on "$1" ss -tlnH "sport = :$2" | grep .
-}
-
 # more_services [ONE...]: each with its port, and ready.
 more_services() {
 	local name
@@ -112,11 +107,6 @@ see_the_end() {
 	good=$(awk -v latest="$3" \
 		'/^failed.* ConnectionResetError / && $(NF - 1) <= latest { n++ } END { print n + 0 }' "$1")
 	is "$good" "$2"
-}
-
-# stack NODE COUNTER: what the stack has counted there.
-stack() {
-	on "$1" nstat -asz "$2" | awk -v name="$2" '$1 == name { print $2 }'
 }
 
 # stack_counts NODE COUNTER: at least one.

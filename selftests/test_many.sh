@@ -15,10 +15,6 @@
 
 connections=${CONNECTIONS:-100}
 
-all_are_under_way() {
-	grep -q '^ready$' "$work/clients.log"
-}
-
 seed
 random_file file $((4 << 20))
 cluster_up

@@ -22,13 +22,6 @@ fetch() {
 	fetch_pid=$!
 }
 
-# code_of COMMAND...
-code_of() {
-	local code=0
-	"$@" >/dev/null 2>&1 || code=$?
-	echo "$code"
-}
-
 # counters NODE: what the module says of connections and packets: not what the channel and ARP, which
 # go on all the time, count.
 counters() {

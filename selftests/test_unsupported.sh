@@ -17,24 +17,15 @@
 server_up() {
 	nsenter --net=/run/netns/a python3 "$here/programs/server.py" --family "$family" --port "$1" \
 		--file "$www/file" "${@:2}" 2>"$work/server-$1.log" &
-	need 30 listens "$1"
+	need 30 listens a "$1"
 }
 
-listens() {
-	on a ss -tlnH "sport = :$1" | grep .
-}
-
-# stack HOST:COUNTER: what the stack there has counted.
-stack() {
-	on "${1%:*}" nstat -asz "${1#*:}" | awk -v name="${1#*:}" '$1 == name { print $2 }'
-}
-
-# download NAME KIND SERVICE COUNTER [STACK]: one connection that is slow enough to be looked at, which
-# is counted in COUNTER of the module, and in STACK of a stack.
+# download NAME KIND SERVICE COUNTER [HOST COUNTER]: one connection that is slow enough to be looked at,
+# which is counted in the module's COUNTER, and in one of a host's stack.
 download() {
-	local name=$1 kind=$2 service=$3 counter=$4 stack=${5:-} code=0 before stack_before=0 process
+	local name=$1 kind=$2 service=$3 counter=$4 code=0 before stack=("${@:5}") stack_before=0 process
 	before=$(get a "stats/$counter")
-	[ -z "$stack" ] || stack_before=$(stack "$stack")
+	[ $# -eq 4 ] || stack_before=$(stack "${stack[@]}")
 	rm -f "$work/$kind.log"
 	nsenter --net=/run/netns/client python3 "$here/programs/downloads.py" --kind "$kind" \
 		--address "$service_address" --port "${port[$service]}" --file "$www/file" --rate 1000000 \
@@ -47,7 +38,7 @@ download() {
 		check "$name: node b is not ready" wait_for 5 reads b "services/$service/takeover_ready" 0
 	fi
 	wait "$process" || code=$?
-	[ -z "$stack" ] || check "$name: it was one" fails is "$(stack "$stack")" "$stack_before"
+	[ $# -eq 4 ] || check "$name: it was one" fails is "$(stack "${stack[@]}")" "$stack_before"
 	check "$name: it ends well, byte by byte" is "$code $(grep ^failed "$work/$kind.log")" "0 "
 }
 
@@ -72,14 +63,14 @@ done
 on a sysctl -qw net.ipv4.tcp_fastopen=3
 on client sysctl -qw net.ipv4.tcp_fastopen=3
 
-download MPTCP mptcp mptcp unprotected_special a:MPTcpExtMPCapableACKRX
+download MPTCP mptcp mptcp unprotected_special a MPTcpExtMPCapableACKRX
 cell MPTCP unprotected "several connections of TCP are one stream"
 # The server does not speak it.
-download "MPTCP client" mptcp web connections_protected client:MPTcpExtMPCapableSYNTX
+download "MPTCP client" mptcp web connections_protected client MPTcpExtMPCapableSYNTX
 # The first one asks for a cookie, as any connection may.
 download "TFO, cookie asked for" fastopen fastopen connections_protected \
-	a:TcpExtTCPFastOpenCookieReqd
-download TFO fastopen fastopen unprotected_unlogged a:TcpExtTCPFastOpenPassive
+	a TcpExtTCPFastOpenCookieReqd
+download TFO fastopen fastopen unprotected_unlogged a TcpExtTCPFastOpenPassive
 cell TFO unprotected "data in the SYN is not logged"
 download TCP-MD5 md5 md5 unprotected_special
 cell TCP-MD5 unprotected "what is signed is not logged"

@@ -58,6 +58,11 @@ on() {
 	nsenter --net="/run/netns/$1" "${@:2}"
 }
 
+# stack NAMESPACE COUNTER: what the stack has counted there.
+stack() {
+	on "$1" nstat -asz "$2" | awk -v name="$2" '$1 == name { print $2 }'
+}
+
 # add_host NAME ADDRESS MAC: a namespace with eth0 on the service network.
 add_host() {
 	local name=$1

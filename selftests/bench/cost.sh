@@ -78,7 +78,7 @@ repair_pass() {
 		"${channel_address[b]}" 7800 <"$work/giver" >"$work/give.log" 2>&1 &
 	giver=$!
 	exec 8>"$work/giver"
-	need 10 giver_listens
+	need 10 listens a "$port"
 	hold "$moved" 10
 	ip -n a addr del "$service_address/$host_prefix" dev eth0
 	service_address_up b
@@ -91,10 +91,6 @@ repair_pass() {
 	ip -n b addr del "$service_address/$host_prefix" dev eth0
 	service_address_up a
 	ip -n client neigh flush all
-}
-
-giver_listens() {
-	on a ss -Htln "sport = :$port" | grep -q .
 }
 
 repair_failed() {
