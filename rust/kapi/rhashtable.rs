@@ -24,7 +24,8 @@ use kernel::{
             Release, //
         },
         rcu,
-        Arc, //
+        Arc,
+        UniqueArc, //
     },
     types::Opaque, //
 };
@@ -54,14 +55,14 @@ unsafe impl<T: Send> Send for Node<T> {}
 unsafe impl<T: Sync> Sync for Node<T> {}
 
 impl<T> Node<T> {
-    /// Creates a node.
+    /// Creates a node, which is in no table.
     pub(crate) fn new(
         key: &[u8; KEY_LEN],
         value: impl PinInit<T, Error>,
         flags: kernel::alloc::Flags,
-    ) -> Result<Arc<Self>> {
+    ) -> Result<Pin<UniqueArc<Self>>> {
         let key = *key;
-        Arc::pin_init(
+        UniqueArc::pin_init(
             try_pin_init!(Self {
                 head: Opaque::new(bindings::tcpfo_node {
                     key,
@@ -153,21 +154,26 @@ impl<T: Send + Sync + 'static> Table<T> {
         Some(unsafe { borrow(raw) })
     }
 
-    /// Adds a node. Callable from any context but hard interrupts.
+    /// Adds a node, which can be shared from then on. Callable from any context but hard interrupts.
     ///
     /// # Errors
     ///
     /// `EEXIST` if there is one with this key, `ENOMEM`, `E2BIG`, or `EBUSY` if the table is
     /// growing and cannot take more at the moment.
-    pub(crate) fn insert(&self, node: Arc<Node<T>>) -> Result {
-        // INVARIANT: The table gets the reference.
-        let raw = Node::into_raw(node);
-        // SAFETY: The table is initialised; the node is in no table, as nodes are inserted right
-        // after they were made, and stays in place.
+    pub(crate) fn insert(&self, node: Pin<UniqueArc<Node<T>>>) -> Result<Arc<Node<T>>> {
+        let node = Arc::from(node);
+        // INVARIANT: The table gets a reference of its own.
+        let raw = Node::into_raw(node.clone());
+        // SAFETY:
+        // - The table is initialised.
+        // - The node is in no table, nor does one give it up: such a table would have a reference to it,
+        //   and the only one was the caller's. So `head` and `rcu` are nobody's.
+        // - It stays in place for as long as the table has its reference.
         to_result(unsafe { bindings::table_insert(self.table.get(), raw) }).inspect_err(|_| {
-            // SAFETY: It was not inserted, so the reference is still ours.
+            // SAFETY: It was not inserted, so the table's reference is still ours.
             drop(unsafe { Arc::from_raw(Node::<T>::from_raw(raw)) });
-        })
+        })?;
+        Ok(node)
     }
 
     /// Removes a node, and returns whether it was there. Callable from any context but hard

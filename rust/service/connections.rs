@@ -140,7 +140,7 @@ impl Service {
         let unprotected = matches!(state, FlowState::Unprotected(_));
         let awake = matches!(state, FlowState::Replica(_));
         let key = *key;
-        let flow = rhashtable::Node::new(
+        let node = rhashtable::Node::new(
             key_bytes(&key),
             try_pin_init!(Flow {
                 key,
@@ -153,8 +153,9 @@ impl Service {
         )?;
         // Counted first: it may be forgotten as soon as it is there.
         self.count(1, unprotected);
-        self.flows
-            .insert(flow.clone())
+        let flow = self
+            .flows
+            .insert(node)
             .inspect_err(|_| self.count(-1, unprotected))?;
         if !awake {
             self.recent.push(&flow);
