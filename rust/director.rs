@@ -60,8 +60,8 @@ impl Desk {
 
     /// Waits for the bell, for at most `ms` milliseconds. What the director does in time it should not do
     /// some ticks late: a takeover has several waits, one behind the other.
-    fn wait(&self, ms: u64) {
-        self.bell.wait(ms * 1000);
+    fn wait(&self, stop: &Stop, ms: u64) {
+        self.bell.wait(stop, ms * 1000);
     }
 }
 
@@ -148,7 +148,8 @@ impl Run for Director {
                 events::look_at_limits(&this.node);
                 next_sweep = now + SWEEP_MS;
             }
-            this.node.desk.wait(next.saturating_sub(time::now_ms()));
+            let left = next.saturating_sub(time::now_ms());
+            this.node.desk.wait(stop, left);
         }
     }
 }

@@ -46,7 +46,7 @@ impl Run for Gatherer {
     fn run(this: ArcBorrow<'_, Self>, stop: &Stop) {
         let channel = &this.node.channel;
         while !stop.requested() {
-            channel.log.wait_for_haste(LOOK_UP_US);
+            channel.log.wait_for_haste(stop, LOOK_UP_US);
             nice(stop, NICE_SENDING);
             if !channel.outlet.try_send(&this.node) {
                 channel.log.wake_sender();

@@ -11,6 +11,7 @@ use crate::{
     events::Hits,
     flow::assembly::Source,
     kapi::{
+        kthread::Stop,
         net::socket::Socket,
         signal::{
             new_signal,
@@ -251,14 +252,14 @@ impl Log {
         self.inner.lock().waiting.bytes
     }
 
-    /// Waits until something is to be sent, for up to `timeout` microseconds. For a kernel thread.
-    pub(super) fn wait(&self, timeout: u64) {
-        self.due.wait(timeout);
+    /// Waits until something is to be sent, for up to `timeout` microseconds.
+    pub(super) fn wait(&self, stop: &Stop, timeout: u64) {
+        self.due.wait(stop, timeout);
     }
 
     /// Waits until somebody waits for something, in the same way.
-    pub(super) fn wait_for_haste(&self, timeout: u64) {
-        self.haste.wait(timeout);
+    pub(super) fn wait_for_haste(&self, stop: &Stop, timeout: u64) {
+        self.haste.wait(stop, timeout);
     }
 
     /// Takes all that there is to be sent. May sleep.

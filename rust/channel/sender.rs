@@ -64,7 +64,7 @@ impl Run for Sender {
             }
             let channel = &this.node.channel;
             let left_ms = interval.saturating_sub(now.saturating_sub(last_beat));
-            channel.log.wait(left_ms * 1000);
+            channel.log.wait(stop, left_ms * 1000);
             channel.outlet.send(&this.node);
         }
     }

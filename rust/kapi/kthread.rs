@@ -13,7 +13,10 @@ use kernel::{
         Arc,
         ArcBorrow, //
     },
-    types::ForeignOwnable, //
+    types::{
+        ForeignOwnable,
+        NotThreadSafe, //
+    }, //
 };
 
 /// What a thread does.
@@ -31,13 +34,17 @@ pub(crate) trait Run: Send + Sync + 'static {
     fn run(this: ArcBorrow<'_, Self>, stop: &Stop);
 }
 
-/// The thread's view of whether it has to stop.
-pub(crate) struct Stop(());
+/// The thread's view of whether it has to stop; who has it is that thread.
+///
+/// # Invariants
+///
+/// The running thread was made by [`Thread::spawn`].
+pub(crate) struct Stop(NotThreadSafe);
 
 impl Stop {
     /// Returns whether the owner of the thread waits for its end.
     pub(crate) fn requested(&self) -> bool {
-        // SAFETY: A `Stop` exists only in a kernel thread, which is where this may be called.
+        // SAFETY: By the type invariants we are in a kernel thread, which is where this may be called.
         unsafe { bindings::kthread_should_stop() }
     }
 
@@ -115,7 +122,8 @@ impl Thread {
     unsafe extern "C" fn main<T: Run>(data: *mut c_void) -> c_int {
         // SAFETY: `data` comes from `into_foreign` in `spawn`, and is ours now.
         let work = unsafe { Arc::<T>::from_foreign(data) };
-        let stop = Stop(());
+        // INVARIANT: By the function requirements; and it cannot leave the thread.
+        let stop = Stop(NotThreadSafe);
         T::run(work.as_arc_borrow(), &stop);
         // The owner holds no reference to the task, which has to be there until it is stopped.
         stop.wait();

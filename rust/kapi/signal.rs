@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
+use super::kthread::Stop;
 use crate::bindings;
 use kernel::{
     prelude::*,
@@ -115,10 +116,12 @@ impl Signal {
         unsafe { bindings::hrtimer_try_to_cancel(self.timer.get()) };
     }
 
-    /// Waits until the signal is raised, `us` microseconds are over, or the thread is to stop. It is not
-    /// raised any more then. Sleeps; for kernel threads only.
-    pub(crate) fn wait(&self, us: u64) {
-        // SAFETY: Both live for as long as `self`; the flag is only read, and as an atomic is.
+    /// Waits until the signal is raised, `us` microseconds are over, or the thread that has `_stop` is to
+    /// stop. It is not raised any more then. Sleeps.
+    pub(crate) fn wait(&self, _stop: &Stop, us: u64) {
+        // SAFETY:
+        // - Both live for as long as `self`; the flag is only read, and as an atomic is.
+        // - Whoever has a `Stop` is a kernel thread, which may ask whether it is to stop.
         unsafe { bindings::wait_us(self.queue.get(), self.raised.as_ptr(), us) };
         self.raised.xchg(0, Full);
     }
