@@ -120,8 +120,12 @@ pub(crate) enum Parent<'a> {
 }
 
 /// Something with a kobject.
-pub(crate) trait AsKobject {
-    /// Returns the kobject, which is valid for as long as `self`.
+///
+/// # Safety
+///
+/// What [`Self::as_kobject`] returns was initialised and added, and is so for as long as `self` is there.
+pub(crate) unsafe trait AsKobject {
+    /// Returns the kobject.
     fn as_kobject(&self) -> *mut bindings::kobject;
 }
 
@@ -350,7 +354,8 @@ impl<T: Send + Sync + 'static> Deref for Directory<T> {
     }
 }
 
-impl<T: Send + Sync + 'static> AsKobject for Directory<T> {
+// SAFETY: By the type invariants; only `drop` removes it.
+unsafe impl<T: Send + Sync + 'static> AsKobject for Directory<T> {
     fn as_kobject(&self) -> *mut bindings::kobject {
         self.kobj.get()
     }
