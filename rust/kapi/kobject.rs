@@ -162,7 +162,8 @@ impl<T: Send + Sync + 'static> Directory<T> {
         sysfs_ops: &Self::SYSFS_OPS,
         default_groups: ptr::null_mut(),
         child_ns_type: None,
-        namespace: None,
+        // Called whenever the directory above is of `PARENT_TYPE`, also if it should be of no namespace.
+        namespace: Some(Self::namespace_callback),
         get_ownership: None,
     };
 
@@ -172,20 +173,13 @@ impl<T: Send + Sync + 'static> Directory<T> {
         ..Self::TYPE
     };
 
-    /// The type of such a subdirectory.
-    const NAMESPACE_TYPE: bindings::kobj_type = bindings::kobj_type {
-        namespace: Some(Self::namespace_callback),
-        ..Self::TYPE
-    };
-
-    const TYPES: &'static [bindings::kobj_type; 3] =
-        &[Self::TYPE, Self::PARENT_TYPE, Self::NAMESPACE_TYPE];
+    const TYPES: &'static [bindings::kobj_type; 2] = &[Self::TYPE, Self::PARENT_TYPE];
 
     /// Creates a directory with a file for each of `attributes`. May sleep.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if there is one of this name, or `ENOMEM`.
+    /// `EEXIST` if there is one of this name, `EINVAL` if it had to be of a net namespace there, or `ENOMEM`.
     pub(crate) fn new(
         parent: Parent<'_>,
         name: &CStr,
@@ -206,14 +200,14 @@ impl<T: Send + Sync + 'static> Directory<T> {
             let file = File { raw, attribute };
             files.push(file, GFP_KERNEL)?;
         }
-        let [plain, with_namespaces, of_namespace] = Self::TYPES;
+        let [plain, with_namespaces] = Self::TYPES;
         let (ktype, above, net) = match parent {
             Parent::Kernel => {
                 // SAFETY: It is set at boot and never changes.
                 let above = unsafe { bindings::kernel_kobj };
                 (with_namespaces, above, ptr::null_mut())
             }
-            Parent::Namespace(above, net) => (of_namespace, above.as_kobject(), net.as_raw()),
+            Parent::Namespace(above, net) => (plain, above.as_kobject(), net.as_raw()),
             Parent::Below(above) => (plain, above.as_kobject(), ptr::null_mut()),
         };
         let this = KBox::pin_init(
@@ -326,12 +320,15 @@ impl<T: Send + Sync + 'static> Directory<T> {
 
     /// # Safety
     ///
-    /// Only called by sysfs, for a directory made with [`Parent::Namespace`].
+    /// Only called by sysfs, for a `Directory<T>`.
     unsafe extern "C" fn namespace_callback(
         kobj: *const bindings::kobject,
     ) -> *const bindings::ns_common {
         // SAFETY: By the function requirements.
         let this = unsafe { Self::from_kobject(kobj) };
+        if this.net.is_null() {
+            return ptr::null();
+        }
         // SAFETY: The namespace outlives its directory.
         unsafe { bindings::to_ns_common(this.net) }
     }
