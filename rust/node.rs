@@ -123,7 +123,7 @@ impl Node {
                 id: random::random_u64(),
                 stats: Stats::new(),
                 limits: Limits::new(),
-                events <- Events::new(*net),
+                events <- Events::new(net.clone()),
                 told <- new_mutex!(PeerTold::new(), "Node::told"),
                 channel <- Channel::new(),
                 desk <- Desk::new(),

@@ -16,15 +16,12 @@ use crate::{
             Attribute,
             Directory, //
         },
-        net::{
-            namespace::Net,
-            netfilter::{
-                Hook,
-                Packet,
-                Point,
-                Registration,
-                Verdict, //
-            }, //
+        net::netfilter::{
+            Hook,
+            Packet,
+            Point,
+            Registration,
+            Verdict, //
         },
         random, //
     },
@@ -197,11 +194,7 @@ pub(crate) struct Namespace {
 
 impl Namespace {
     /// Registers the hooks, beside the directory of [`ATTRIBUTES`]. May sleep.
-    pub(crate) fn new(
-        net: &Net,
-        node: &Arc<Node>,
-        files: Pin<KBox<Directory<Node>>>,
-    ) -> Result<Self> {
+    pub(crate) fn new(node: &Arc<Node>, files: Pin<KBox<Directory<Node>>>) -> Result<Self> {
         const POINTS: [Point; 6] = [
             Point::Ipv4Arrival,
             Point::Ipv4Out,
@@ -213,7 +206,7 @@ impl Namespace {
         let hook = Arc::new(Grave(node.clone()), GFP_KERNEL)?;
         let mut grave = KVec::with_capacity(POINTS.len(), GFP_KERNEL)?;
         for point in POINTS {
-            let registration = Registration::new(*net, point, hook.clone());
+            let registration = Registration::new(&node.net, point, hook.clone());
             grave.push(KBox::pin_init(registration, GFP_KERNEL)?, GFP_KERNEL)?;
         }
         Ok(Self {

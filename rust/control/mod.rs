@@ -85,8 +85,9 @@ impl Drop for Files {
 }
 
 impl Files {
-    fn new(net: &Net, root: &Root, node: &Arc<Node>, services: &Arc<Services>) -> Result<Self> {
-        let top = Directory::new(Parent::Namespace(&*root.0, net), c"net", node.clone(), &[])?;
+    fn new(root: &Root, node: &Arc<Node>, services: &Arc<Services>) -> Result<Self> {
+        let parent = Parent::Namespace(&*root.0, &node.net);
+        let top = Directory::new(parent, c"net", node.clone(), &[])?;
         let below =
             |name, attributes| Directory::new(Parent::Below(&*top), name, node.clone(), attributes);
         let channel = below(c"channel", channel::ATTRIBUTES)?;
@@ -96,7 +97,7 @@ impl Files {
         #[cfg(tcpfo_test)]
         let test = {
             let files = below(c"test", crate::test_points::ATTRIBUTES)?;
-            crate::test_points::Namespace::new(net, node, files)?
+            crate::test_points::Namespace::new(node, files)?
         };
         let directory = Directory::new(
             Parent::Below(&*top),
@@ -125,7 +126,7 @@ impl PerNet for Namespace {
         let node = Node::new(net)?;
         let services = Services::new(&node)?;
         let director = Thread::spawn(Director::new(&node)?)?;
-        let files = Files::new(&net, root, &node, &services)?;
+        let files = Files::new(root, &node, &services)?;
         Ok(KBox::pin(
             Self {
                 _files: files,

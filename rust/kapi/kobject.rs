@@ -139,7 +139,7 @@ pub(crate) unsafe trait AsKobject {
 pub(crate) struct Directory<T: Send + Sync + 'static> {
     #[pin]
     kobj: Opaque<bindings::kobject>,
-    net: *mut bindings::net,
+    net: Option<Net>,
     data: Arc<T>,
     files: KVec<File<T>>,
     #[pin]
@@ -205,10 +205,10 @@ impl<T: Send + Sync + 'static> Directory<T> {
             Parent::Kernel => {
                 // SAFETY: It is set at boot and never changes.
                 let above = unsafe { bindings::kernel_kobj };
-                (with_namespaces, above, ptr::null_mut())
+                (with_namespaces, above, None)
             }
-            Parent::Namespace(above, net) => (plain, above.as_kobject(), net.as_raw()),
-            Parent::Below(above) => (plain, above.as_kobject(), ptr::null_mut()),
+            Parent::Namespace(above, net) => (plain, above.as_kobject(), Some(net.clone())),
+            Parent::Below(above) => (plain, above.as_kobject(), None),
         };
         let this = KBox::pin_init(
             try_pin_init!(Self {
@@ -326,11 +326,11 @@ impl<T: Send + Sync + 'static> Directory<T> {
     ) -> *const bindings::ns_common {
         // SAFETY: By the function requirements.
         let this = unsafe { Self::from_kobject(kobj) };
-        if this.net.is_null() {
-            return ptr::null();
+        match &this.net {
+            // SAFETY: The namespace is there for as long as `net`.
+            Some(net) => unsafe { bindings::to_ns_common(net.as_raw()) },
+            None => ptr::null(),
         }
-        // SAFETY: The namespace outlives its directory.
-        unsafe { bindings::to_ns_common(this.net) }
     }
 }
 

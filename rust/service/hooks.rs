@@ -106,7 +106,7 @@ fn register<T: Hook>(
 ) -> Result<KVec<Pin<KBox<Registration<T>>>>> {
     let mut registrations = KVec::with_capacity(points.len(), GFP_KERNEL)?;
     for &point in points {
-        let registration = Registration::new(service.node.net, point, hook.clone());
+        let registration = Registration::new(&service.node.net, point, hook.clone());
         registrations.push(KBox::pin_init(registration, GFP_KERNEL)?, GFP_KERNEL)?;
     }
     Ok(registrations)

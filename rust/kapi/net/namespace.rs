@@ -17,24 +17,39 @@ use kernel::{
         to_result, //
     },
     prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Release, //
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Release, //
+        },
+        Arc,
+        Completion, //
     }, //
 };
 
 /// A net namespace, as seen by what lives in it.
 ///
-/// It holds no reference: a namespace waits for the end of what [`PerNet`] made for it, and what is
-/// made there must not outlive that.
+/// It holds no reference: the namespace may end, but that waits until all its `Net`s are gone.
 ///
 /// # Invariants
 ///
-/// The pointer is valid for as long as `self` exists.
-#[derive(Clone, Copy)]
-pub(crate) struct Net(NonNull<bindings::net>);
+/// `raw` is valid, and its end has not gone further than ours, for as long as `_hold` exists.
+#[derive(Clone)]
+pub(crate) struct Net {
+    raw: NonNull<bindings::net>,
+    _hold: Arc<Hold>,
+}
+
+/// What all `Net`s of a namespace have a reference to: when it goes, they are gone.
+struct Hold(Arc<Completion>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.complete_all();
+    }
+}
 
 // SAFETY: A namespace may be used from any thread.
 unsafe impl Send for Net {}
@@ -44,12 +59,12 @@ unsafe impl Sync for Net {}
 impl Net {
     /// Returns the pointer.
     pub(super) fn ptr(&self) -> *mut bindings::net {
-        self.0.as_ptr()
+        self.raw.as_ptr()
     }
 
     /// Returns the pointer, for what stands outside of networking.
     pub(in crate::kapi) fn as_raw(&self) -> *mut bindings::net {
-        self.0.as_ptr()
+        self.raw.as_ptr()
     }
 }
 
@@ -58,8 +73,18 @@ pub(crate) trait PerNet: Send + Sync + 'static {
     /// What all namespaces share.
     type Shared: Send + Sync + 'static;
 
-    /// Creates the value for `net`, which must not keep `net` for longer than it lives.
+    /// Creates the value for `net`.
+    ///
+    /// The value is dropped when the namespace ends. That, and a failure of this, waits until `net` and all
+    /// clones of it are gone.
     fn new(net: Net, shared: &Self::Shared) -> Result<Pin<KBox<Self>>>;
+}
+
+/// What a registration keeps for a namespace.
+struct Instance<T> {
+    value: Pin<KBox<T>>,
+    /// Completed when all `Net`s are.
+    gone: Arc<Completion>,
 }
 
 /// What the C side has to find at fixed places.
@@ -108,7 +133,7 @@ impl<T: PerNet> Registration<T> {
         unsafe {
             (&raw mut (*raw).init).write(Some(Self::init_callback));
             (&raw mut (*raw).exit).write(Some(Self::exit_callback));
-            (&raw mut (*raw).size).write(size_of::<*mut T>());
+            (&raw mut (*raw).size).write(size_of::<Instance<T>>());
             // The field is `const` in C only.
             (&raw const (*raw).id)
                 .cast_mut()
@@ -137,12 +162,12 @@ impl<T: PerNet> Registration<T> {
         unsafe { &*(address as *const Operations<T>) }
     }
 
-    /// Returns where the value of `net` is kept.
+    /// Returns where the instance of `net` is kept.
     ///
     /// # Safety
     ///
     /// `net` is a valid namespace, and the operations are registered or about to be.
-    unsafe fn slot(net: *mut bindings::net) -> *mut *mut c_void {
+    unsafe fn slot(net: *mut bindings::net) -> *mut Instance<T> {
         // SAFETY: `id` was set before the first callback.
         let id = unsafe { *Self::operations().id.get() };
         // SAFETY: By the function requirements.
@@ -152,15 +177,19 @@ impl<T: PerNet> Registration<T> {
     /// # Safety
     ///
     /// Only called by the namespace code, once for each namespace.
-    unsafe extern "C" fn init_callback(net: *mut bindings::net) -> c_int {
+    unsafe extern "C" fn init_callback(raw: *mut bindings::net) -> c_int {
         from_result(|| {
-            // INVARIANT: The namespace is valid until `exit_callback` has run.
-            let net_ref = Net(NonNull::new(net).ok_or(EINVAL)?);
-            let value = T::new(net_ref, &Self::operations().shared)?;
-            // SAFETY: The value is not moved: it goes back into a pinned box in `exit_callback`.
-            let value = KBox::into_raw(unsafe { Pin::into_inner_unchecked(value) });
-            // SAFETY: The slot is as large as a pointer, and is this namespace's.
-            unsafe { Self::slot(net).write(value.cast()) };
+            let gone = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+            // INVARIANT: The namespace is there, and what was registered before us, until this has failed
+            // or `exit_callback` has run. Either waits for `gone`.
+            let net = Net {
+                raw: NonNull::new(raw).ok_or(EINVAL)?,
+                _hold: Arc::new(Hold(gone.clone()), GFP_KERNEL)?,
+            };
+            let value = T::new(net, &Self::operations().shared)
+                .inspect_err(|_| gone.wait_for_completion())?;
+            // SAFETY: The slot has room for an instance, and is this namespace's.
+            unsafe { Self::slot(raw).write(Instance { value, gone }) };
             Ok(0)
         })
     }
@@ -168,11 +197,11 @@ impl<T: PerNet> Registration<T> {
     /// # Safety
     ///
     /// Only called by the namespace code, once for each namespace whose `init_callback` went well.
-    unsafe extern "C" fn exit_callback(net: *mut bindings::net) {
-        // SAFETY: The slot holds what `init_callback` put there.
-        let value = unsafe { Self::slot(net).read() }.cast::<T>();
-        // SAFETY: As above; it was pinned then, and the box is pinned until it is dropped.
-        drop(unsafe { Pin::new_unchecked(KBox::from_raw(value)) });
+    unsafe extern "C" fn exit_callback(raw: *mut bindings::net) {
+        // SAFETY: The slot holds what `init_callback` put there, and is not looked at any more.
+        let Instance { value, gone } = unsafe { Self::slot(raw).read() };
+        drop(value);
+        gone.wait_for_completion();
     }
 }
 

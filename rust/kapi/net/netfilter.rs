@@ -167,7 +167,9 @@ unsafe impl<T: Hook> Sync for Registration<T> {}
 
 impl<T: Hook> Registration<T> {
     /// Registers `hook` at `point`. May sleep.
-    pub(crate) fn new(net: Net, point: Point, hook: Arc<T>) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(net: &Net, point: Point, hook: Arc<T>) -> impl PinInit<Self, Error> {
+        let net = net.clone();
+        let raw = net.ptr();
         try_pin_init!(Self {
             ops <- Opaque::try_ffi_init(move |slot: *mut bindings::nf_hook_ops| {
                 let (family, number) = point.family_and_number();
@@ -182,8 +184,8 @@ impl<T: Hook> Registration<T> {
                     (&raw mut (*slot).priority).write(T::PRIORITY);
                 }
                 // SAFETY: `slot` was fully initialised, is pinned, and stays in place until
-                // `drop`.
-                to_result(unsafe { bindings::nf_register_net_hooks(net.ptr(), slot, 1) })
+                // `drop`; so does the namespace, as we keep `net`.
+                to_result(unsafe { bindings::nf_register_net_hooks(raw, slot, 1) })
                     .inspect_err(|_| {
                         // SAFETY: Registration failed, so that we still own the pointer.
                         drop(unsafe { Arc::<T>::from_foreign(hook) })

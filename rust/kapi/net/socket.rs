@@ -101,8 +101,11 @@ impl RawAddr {
 ///
 /// # Invariants
 ///
-/// The pointer owns a `socket`.
-pub(crate) struct Socket(NonNull<bindings::socket>);
+/// `raw` owns a `socket` of `net`.
+pub(crate) struct Socket {
+    raw: NonNull<bindings::socket>,
+    net: Net,
+}
 
 // SAFETY: The functions of sockets do their own locking.
 unsafe impl Send for Socket {}
@@ -130,7 +133,7 @@ pub(crate) enum Wait {
 impl Socket {
     /// Creates a socket that is bound to `local`. May sleep, as all functions here.
     ///
-    /// The socket does not keep the namespace alive.
+    /// The socket does not keep the namespace from ending, but that waits for it.
     pub(crate) fn bound(net: &Net, local: SocketAddr, timeouts: Timeouts) -> Result<Self> {
         let mut raw = ptr::null_mut();
         let family = match local {
@@ -148,7 +151,11 @@ impl Socket {
                 &mut raw,
             )
         })?;
-        let this = Self(NonNull::new(raw).ok_or(ENOMEM)?);
+        // INVARIANT: Just made, in `net`.
+        let this = Self {
+            raw: NonNull::new(raw).ok_or(ENOMEM)?,
+            net: net.clone(),
+        };
         let mut address = RawAddr::new(local);
         // SAFETY: The socket is ours; the address is valid for the call.
         unsafe {
@@ -167,7 +174,7 @@ impl Socket {
     /// Waits for connections.
     pub(crate) fn listen(&self) -> Result {
         // SAFETY: By the type invariants.
-        to_result(unsafe { bindings::kernel_listen(self.0.as_ptr(), 1) })
+        to_result(unsafe { bindings::kernel_listen(self.raw.as_ptr(), 1) })
     }
 
     /// Takes the next connection, and says whose it is.
@@ -178,8 +185,12 @@ impl Socket {
     pub(crate) fn accept(&self, timeouts: Timeouts) -> Result<(Self, SocketAddr)> {
         let mut raw = ptr::null_mut();
         // SAFETY: By the type invariants.
-        to_result(unsafe { bindings::kernel_accept(self.0.as_ptr(), &mut raw, 0) })?;
-        let new = Self(NonNull::new(raw).ok_or(ENOMEM)?);
+        to_result(unsafe { bindings::kernel_accept(self.raw.as_ptr(), &mut raw, 0) })?;
+        // INVARIANT: Just made, in the listener's namespace.
+        let new = Self {
+            raw: NonNull::new(raw).ok_or(ENOMEM)?,
+            net: self.net.clone(),
+        };
         // SAFETY: The socket is ours.
         unsafe {
             bindings::sock_set_timeouts(raw, timeouts.receive, timeouts.send);
@@ -195,7 +206,7 @@ impl Socket {
             len: 0,
         };
         // SAFETY: By the type invariants, and any address fits.
-        let len = unsafe { bindings::kernel_getpeername(self.0.as_ptr(), address.as_mut_ptr()) };
+        let len = unsafe { bindings::kernel_getpeername(self.raw.as_ptr(), address.as_mut_ptr()) };
         to_result(len)?;
         // INVARIANT: The kernel has written an address of that length.
         address.len = len;
@@ -211,7 +222,7 @@ impl Socket {
         let mut address = RawAddr::new(peer);
         // SAFETY: By the type invariants; the address is valid for the call.
         to_result(unsafe {
-            bindings::kernel_connect(self.0.as_ptr(), address.as_mut_ptr(), address.len, 0)
+            bindings::kernel_connect(self.raw.as_ptr(), address.as_mut_ptr(), address.len, 0)
         })
     }
 
@@ -232,7 +243,7 @@ impl Socket {
         }
         // SAFETY: By the type invariants; the vector names `bytes`, which are only read.
         let sent = unsafe {
-            bindings::kernel_sendmsg(self.0.as_ptr(), &mut msg, &mut vec, 1, bytes.len())
+            bindings::kernel_sendmsg(self.raw.as_ptr(), &mut msg, &mut vec, 1, bytes.len())
         };
         to_result(sent)?;
         // CAST: Not negative.
@@ -255,7 +266,7 @@ impl Socket {
         let mut msg: bindings::msghdr = unsafe { mem::zeroed() };
         // SAFETY: By the type invariants; the vector names memory that is ours to write.
         let got = unsafe {
-            bindings::kernel_recvmsg(self.0.as_ptr(), &mut msg, &mut vec, 1, spare.len(), 0)
+            bindings::kernel_recvmsg(self.raw.as_ptr(), &mut msg, &mut vec, 1, spare.len(), 0)
         };
         to_result(got)?;
         // CAST: Not negative.
@@ -269,14 +280,14 @@ impl Socket {
     pub(crate) fn shut_down(&self) {
         // SAFETY: By the type invariants. A socket that is not connected says so, which is fine.
         unsafe {
-            bindings::kernel_sock_shutdown(self.0.as_ptr(), bindings::sock_shutdown_cmd_SHUT_RDWR)
+            bindings::kernel_sock_shutdown(self.raw.as_ptr(), bindings::sock_shutdown_cmd_SHUT_RDWR)
         };
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        let raw = self.0.as_ptr();
+        let raw = self.raw.as_ptr();
         // A socket that does not keep its namespace alive has no timers any more once it is closed, so
         // what a peer that is gone has not taken would keep it for ever: it is reset instead.
         // SAFETY: By the type invariants.
