@@ -29,6 +29,19 @@ bool tcpfo_helper_sk_sends_stream(const struct sock *sk)
 }
 
 /**
+ * tcpfo_helper_sk_is_locked - look whether a socket is locked at the moment
+ * @sk: a full socket
+ *
+ * Nothing tells by whom. Without CONFIG_SMP only what a process has locked is seen.
+ *
+ * Return: whether somebody has locked it
+ */
+bool tcpfo_helper_sk_is_locked(struct sock *sk)
+{
+	return sock_owned_by_user_nocheck(sk) || spin_is_locked(&sk->sk_lock.slock);
+}
+
+/**
  * tcpfo_helper_sock_set_timeouts - bound how long a socket's calls may block
  * @sock: a socket that no other thread uses yet
  * @receive: for accept and receive, in milliseconds
@@ -221,7 +234,7 @@ void tcpfo_helper_tcp_forget_windows(struct sock *sk)
 
 /**
  * tcpfo_helper_tcp_begin_path - forget what was learned of the path so far
- * @sk: a full TCP socket, locked by the caller or by the stack below which it runs
+ * @sk: a full TCP socket, locked by the caller or by the sender below which it runs
  * @cwnd: the congestion window, in segments, unless it is smaller
  *
  * All acknowledgements so far were made on this node, some microseconds after what they
@@ -245,7 +258,7 @@ void tcpfo_helper_tcp_begin_path(struct sock *sk, u32 cwnd)
 
 /**
  * tcpfo_helper_tcp_raise_cwnd - set the congestion window, unless it is larger
- * @sk: a full TCP socket, locked by the caller or by the stack below which it runs
+ * @sk: a full TCP socket, locked by the caller or by the sender below which it runs
  * @cwnd: the congestion window, in segments
  */
 void tcpfo_helper_tcp_raise_cwnd(struct sock *sk, u32 cwnd)

@@ -269,7 +269,10 @@ impl Locked {
     }
 }
 
-/// The full socket that is sending a packet, locked by whoever sends.
+/// The full socket that a packet in the LOCAL_OUT hook is from.
+///
+/// As a rule it is locked: the hook runs below whoever sends. Behind a queue of netfilter's (NFQUEUE) it runs
+/// in the task that lets the packet go on, and then the socket may be locked by another, or by nobody.
 #[repr(transparent)]
 pub(crate) struct Sender(Opaque<bindings::sock>);
 
@@ -289,19 +292,29 @@ impl Sender {
     }
 
     /// Makes the socket forget what it has learned of the path to the other side, and go on with a
-    /// congestion window of at most `cwnd` segments.
-    ///
-    /// To be called in the LOCAL_OUT hook only, below which the socket is locked.
+    /// congestion window of at most `cwnd` segments; if it is not locked, nothing.
     pub(crate) fn begin_path(&self, cwnd: u32) {
-        // SAFETY: It is a full TCP socket, locked by whoever sends the packet.
-        unsafe { bindings::tcp_begin_path(self.0.get(), cwnd) };
+        if self.is_locked() {
+            // SAFETY: It is a full TCP socket, and as `is_locked` says.
+            unsafe { bindings::tcp_begin_path(self.0.get(), cwnd) };
+        }
     }
 
-    /// Makes the socket go on with a congestion window of at least `cwnd` segments.
-    ///
-    /// To be called in the LOCAL_OUT hook only, below which the socket is locked.
+    /// Makes the socket go on with a congestion window of at least `cwnd` segments; if it is not locked,
+    /// nothing.
     pub(crate) fn raise_cwnd(&self, cwnd: u32) {
-        // SAFETY: It is a full TCP socket, locked by whoever sends the packet.
-        unsafe { bindings::tcp_raise_cwnd(self.0.get(), cwnd) };
+        if self.is_locked() {
+            // SAFETY: It is a full TCP socket, and as `is_locked` says.
+            unsafe { bindings::tcp_raise_cwnd(self.0.get(), cwnd) };
+        }
+    }
+
+    /// Returns whether the socket is locked: by whoever sends the packet, as far as can be told.
+    ///
+    /// It is another's lock if the packet was in a queue and that one is at the socket just now. It finds
+    /// numbers changed then, none of which is used to get at memory; the timer has its own lock.
+    fn is_locked(&self) -> bool {
+        // SAFETY: It is a full socket.
+        unsafe { bindings::sk_is_locked(self.0.get()) }
     }
 }
