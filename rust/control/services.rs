@@ -19,10 +19,7 @@ use crate::{
     node::Node,
     takeover, //
 };
-use core::{
-    mem,
-    ops::Deref, //
-};
+use core::mem;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -40,9 +37,11 @@ const MAX_SERVICES: usize = 64;
 
 /// The files.
 pub(super) const ATTRIBUTES: &[Attribute<Services>] = &[
-    Attribute::wo(c"create", |directory, text| {
+    // When it fails it may have made one already.
+    Attribute::<Services>::wo(c"create", |directory, text| {
         directory.create(directory, text)
-    }),
+    })
+    .removing_directories(),
     Attribute::<Services>::wo(c"remove", |directory, text| directory.remove(text))
         .removing_directories(),
 ];
@@ -51,8 +50,8 @@ pub(super) const ATTRIBUTES: &[Attribute<Services>] = &[
 #[pin_data]
 pub(crate) struct Services {
     node: Arc<Node>,
-    /// Protects the list. Entries are not dropped under it: that waits for those who use their
-    /// files.
+    /// Protects the list. Directories are removed without it, but for new ones: that waits for those who
+    /// use their files.
     #[pin]
     list: Mutex<List>,
 }
@@ -63,24 +62,23 @@ struct List {
     closed: bool,
 }
 
-/// One service: its directories, each before the one it is in.
+/// One service.
 struct Entry {
+    definition: Arc<Definition>,
+    /// [`None`] while they are being removed: the name is taken until that is done.
+    directories: Option<Directories>,
+}
+
+/// The directories of a service, each before the one it is in.
+struct Directories {
     _takeover: Pin<KBox<Directory<Definition>>>,
     _files: Pin<KBox<Directory<Definition>>>,
-    definition: Stopping,
+    _service: Stopping,
 }
 
-/// A definition whose service ends with it. As the last one of an entry: once the files are gone
-/// nobody can start it again.
+/// A definition whose service ends with it. Behind its directories: once the files are gone nobody can
+/// start it again.
 struct Stopping(Arc<Definition>);
-
-impl Deref for Stopping {
-    type Target = Definition;
-
-    fn deref(&self) -> &Definition {
-        &self.0
-    }
-}
 
 impl Drop for Stopping {
     fn drop(&mut self) {
@@ -121,12 +119,11 @@ impl Services {
         if list.closed {
             return Err(ENODEV);
         }
-        if list
-            .entries
-            .iter()
-            .any(|entry| *entry.definition.name == *name)
-        {
-            return Err(refuse("create", text, "there is one of this name", EEXIST));
+        if let Some(entry) = list.entries.iter().find(|e| *e.definition.name == *name) {
+            return Err(match entry.directories {
+                Some(_) => refuse("create", text, "there is one of this name", EEXIST),
+                None => refuse("create", text, "one of this name is being removed", EBUSY),
+            });
         }
         if list.entries.len() >= MAX_SERVICES {
             return Err(refuse("create", text, "there are too many", ENOSPC));
@@ -145,9 +142,12 @@ impl Services {
             takeover::REPORT_ATTRIBUTES,
         )?;
         let entry = Entry {
-            _takeover: takeover,
-            _files: files,
-            definition: Stopping(definition),
+            definition: definition.clone(),
+            directories: Some(Directories {
+                _takeover: takeover,
+                _files: files,
+                _service: Stopping(definition),
+            }),
         };
         list.entries.push(entry, GFP_KERNEL)?;
         Ok(())
@@ -157,20 +157,23 @@ impl Services {
         let mut list = self.list.lock();
         let found = list
             .entries
-            .iter()
-            .position(|e| e.definition.name.to_bytes() == text.as_bytes());
-        let Some(at) = found else {
+            .iter_mut()
+            .find(|e| e.definition.name.to_bytes() == text.as_bytes());
+        let Some(entry) = found else {
             return Err(refuse("remove", text, "there is none of this name", ENOENT));
         };
-        if list
-            .entries
-            .get(at)
-            .is_some_and(|e| e.definition.service().is_some())
-        {
+        if entry.definition.service().is_some() {
             return Err(refuse("remove", text, "its role is not off", EBUSY));
         }
-        let _drop_outside_lock = list.entries.remove(at).map_err(|_| ENOENT)?;
+        let Some(directories) = entry.directories.take() else {
+            return Err(refuse("remove", text, "it is being removed", EBUSY));
+        };
+        let definition = entry.definition.clone();
         drop(list);
+        drop(directories);
+        let mut list = self.list.lock();
+        list.entries
+            .retain(|e| !Arc::ptr_eq(&e.definition, &definition));
         Ok(())
     }
 
