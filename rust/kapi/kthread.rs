@@ -84,16 +84,21 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, or `EINTR` if the caller was killed meanwhile.
+    /// `ENOMEM`, also if there are too many threads, or `EINTR` if the caller was killed meanwhile.
     pub(crate) fn spawn<T: Run>(work: Arc<T>) -> Result<Self> {
         let data = work.into_foreign();
         // SAFETY: `main::<T>` takes what `into_foreign` gave; the name is a C string.
         let task = from_err_ptr(unsafe {
             bindings::kthread_create(Some(Self::main::<T>), data, T::NAME.as_char_ptr())
         })
-        .inspect_err(|_| {
+        .map_err(|e| {
             // SAFETY: There is no thread, so we still own what `into_foreign` gave.
             drop(unsafe { Arc::<T>::from_foreign(data) });
+            if e == EINTR {
+                e
+            } else {
+                ENOMEM
+            }
         })?;
         // SAFETY: The thread has just been created, and nobody has stopped it.
         unsafe {
