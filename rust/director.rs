@@ -8,7 +8,8 @@ use crate::{
     kapi::{
         kthread::{
             Run,
-            Stop, //
+            Stop,
+            Thread, //
         },
         signal::{
             new_signal,
@@ -22,11 +23,13 @@ use crate::{
     takeover, //
 };
 use kernel::{
+    new_mutex,
     prelude::*,
     str::CStr,
     sync::{
         Arc,
-        ArcBorrow, //
+        ArcBorrow,
+        Mutex, //
     }, //
 };
 
@@ -43,14 +46,37 @@ pub(crate) struct Desk {
     /// Rung, or not since the director last looked.
     #[pin]
     bell: Signal,
+    /// The director, from when there may be something to do for the first time. Held while it starts.
+    #[pin]
+    director: Mutex<Option<Thread>>,
 }
 
 impl Desk {
-    /// Creates a desk whose bell was not rung.
+    /// Creates a desk that is closed, and whose bell was not rung.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             bell <- new_signal!("Desk::bell"),
+            director <- new_mutex!(None, "Desk::director"),
         })
+    }
+
+    /// Has the director come, unless it is there. To be called before anything of `node`, whose desk it is,
+    /// is set going: where nothing ever is, there is no thread that looks for it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, or `EINTR` if the caller was killed meanwhile.
+    pub(crate) fn open(&self, node: &Arc<Node>) -> Result {
+        let mut director = self.director.lock();
+        if director.is_none() {
+            *director = Some(Thread::spawn(Director::new(node)?)?);
+        }
+        Ok(())
+    }
+
+    /// Stops the director, if there is one. Until then it has a reference to its node. May sleep.
+    pub(crate) fn close(&self) {
+        let _drop_outside_lock = self.director.lock().take();
     }
 
     /// Tells the director to look. Callable from any context.
@@ -66,13 +92,13 @@ impl Desk {
 }
 
 /// The thread's state.
-pub(crate) struct Director {
+struct Director {
     node: Arc<Node>,
 }
 
 impl Director {
     /// Creates the director of a node.
-    pub(crate) fn new(node: &Arc<Node>) -> Result<Arc<Self>> {
+    fn new(node: &Arc<Node>) -> Result<Arc<Self>> {
         Ok(Arc::new(Self { node: node.clone() }, GFP_KERNEL)?)
     }
 

@@ -125,10 +125,13 @@ fn set_enabled(node: &Arc<Node>, text: &str) -> Result {
             node.channel.disable();
             Ok(())
         }
-        "1" => node.channel.enable(node).map_err(|e| {
-            let why = "both addresses have to be set, and to differ";
-            refuse("enabled", text, why, e)
-        }),
+        "1" => {
+            node.desk.open(node)?;
+            node.channel.enable(node).map_err(|e| {
+                let why = "both addresses have to be set, and to differ";
+                refuse("enabled", text, why, e)
+            })
+        }
         _ => Err(refuse("enabled", text, "neither 0 nor 1", EINVAL)),
     }
 }

@@ -12,14 +12,12 @@ mod parse;
 mod services;
 
 use crate::{
-    director::Director,
     events,
     kapi::{
         kobject::{
             Directory,
             Parent, //
         },
-        kthread::Thread,
         net::namespace::{
             Net,
             PerNet, //
@@ -52,15 +50,16 @@ impl Root {
 /// them.
 pub(crate) struct Namespace {
     _files: Files,
-    _director: Thread,
-    _channel: Quiet,
+    _node: Ending,
 }
 
-/// The channel, which ends with it: nobody can enable it any more once the files are gone.
-struct Quiet(Arc<Node>);
+/// A node whose director, and then its channel, end with it. Behind the files: once they are gone nobody can
+/// start either any more.
+struct Ending(Arc<Node>);
 
-impl Drop for Quiet {
+impl Drop for Ending {
     fn drop(&mut self) {
+        self.0.desk.close();
         self.0.channel.disable();
     }
 }
@@ -123,15 +122,14 @@ impl PerNet for Namespace {
     type Shared = Root;
 
     fn new(net: Net, root: &Root) -> Result<Pin<KBox<Self>>> {
-        let node = Node::new(net)?;
-        let services = Services::new(&node)?;
-        let director = Thread::spawn(Director::new(&node)?)?;
-        let files = Files::new(root, &node, &services)?;
+        // Also if this fails: a file may have been written to as soon as it was there.
+        let node = Ending(Node::new(net)?);
+        let services = Services::new(&node.0)?;
+        let files = Files::new(root, &node.0, &services)?;
         Ok(KBox::pin(
             Self {
                 _files: files,
-                _director: director,
-                _channel: Quiet(node),
+                _node: node,
             },
             GFP_KERNEL,
         )?)

@@ -128,6 +128,7 @@ impl Services {
         if list.entries.len() >= MAX_SERVICES {
             return Err(refuse("create", text, "there are too many", ENOSPC));
         }
+        self.node.desk.open(&self.node)?;
         let definition = Definition::new(&self.node, name)?;
         let files = Directory::new(
             Parent::Below(directory),

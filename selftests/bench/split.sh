@@ -70,7 +70,7 @@ split_use() {
 	for node in a b; do
 		put "$node" channel/enabled 0
 	done
-	# The directors are there already, one in each net namespace; whose is not to be seen.
+	# The directors are there already, one of each node; whose is not to be seen.
 	# shellcheck disable=SC2046 # numbers
 	count_thread director $(threads_named tcpfo/director)
 	for node in a b; do
