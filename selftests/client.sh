@@ -75,7 +75,7 @@ capture_stop() {
 }
 
 capture_has() {
-	grep -aq "$1" <(tail -c 1M "$capture")
+	tail -c 1M "$capture" | grep -a "$1" >/dev/null
 }
 
 # capture_is_whole: it has its end, and the kernel dropped nothing of it.

@@ -31,19 +31,23 @@ whole_again() {
 
 # claims HOPS: another host tells node a again and again that it has the address, with that hop limit.
 claims() {
-	nsenter --net=/run/netns/client python3 - "$service_address" "${node_address[a]}" "$1" <<-'END' &
+	rm -f "$work/claimed"
+	nsenter --net=/run/netns/client python3 - "$service_address" "${node_address[a]}" "$1" \
+		"$work/claimed" <<-'END' &
 		import socket
 		import sys
 		import time
-		address, node, hops = sys.argv[1:]
+		address, node, hops, claimed = sys.argv[1:]
 		claim = bytes([136, 0, 0, 0, 0x60, 0, 0, 0]) + socket.inet_pton(socket.AF_INET6, address)
 		with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as raw:
 		    raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, int(hops))
 		    while True:
 		        raw.sendto(claim, (node, 0))
+		        open(claimed, "w", encoding="ascii").close()
 		        time.sleep(0.02)
 	END
 	claims_pid=$!
+	need 20 test -e "$work/claimed"
 }
 
 cluster_up
