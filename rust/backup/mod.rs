@@ -43,6 +43,9 @@ pub(crate) struct Replica {
     pub(crate) place: Place,
 }
 
+// There is one for each connection of the peer: a byte more, and the next larger slab has it.
+const _: () = assert!(size_of::<Replica>() <= 192);
+
 /// Takes in the peer's records, and gathers what is to be confirmed.
 ///
 /// One record after another is usually about the same connection; it is confirmed once, when

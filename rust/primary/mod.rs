@@ -79,6 +79,9 @@ pub(crate) struct Tracked {
     journal: Option<KBox<Journal>>,
 }
 
+// There is one for each connection: a byte more, and the next larger slab has it.
+const _: () = assert!(size_of::<Tracked>() <= 256);
+
 /// Why a connection is not, or no longer, protected.
 #[derive(Clone, Copy)]
 enum Reason {
