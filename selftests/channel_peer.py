@@ -147,7 +147,7 @@ def drained(connection):
 
 
 def is_hurried(connection):
-    """Whether the module ends a session whose greeting comes a byte at a time, before it is whole."""
+    """Whether a session ends whose greeting comes a byte at a time, before that is whole."""
     deadline = time.monotonic() + 2
     for byte in GREETING[:-1]:
         try:
@@ -212,7 +212,8 @@ def play(peer, seed):
             result(name + " ends the session", ended)
         result(name + " is counted", peer.counted(before))
     with peer.session() as connection:
-        result("a greeting that does not come to its end is not waited for", is_hurried(connection))
+        result("a greeting that does not come to its end is not waited for",
+               is_hurried(connection))
     for name, data in odd():
         before = peer.malformed()
         with peer.session() as connection:

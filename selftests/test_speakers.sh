@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Who speaks when networks and devices fail in part. A standby whose device is gone can ask nobody, and
-# does not take over; with a device that was made anew it asks, and hears its peer; then it takes over from
-# one that is dead. A node that has gone on alone, and whose peer has taken over while it could not be
+# Who speaks when networks and devices fail in part. A standby whose device has no link, or is gone, can
+# ask nobody, and does not take over; with a device that was made anew, or is called otherwise, it asks, and
+# hears its peer. A node that has gone on alone, and whose peer has taken over while it could not be
 # heard, stands down when only the service's network is back. Over IPv6, advertisements that come from
 # another link are no answer.
 #
@@ -52,23 +52,32 @@ claims() {
 
 cluster_up
 
-# A device that is gone.
-ip -n b link set eth0 name gone0
+# A device without a link: both networks of the standby fail at once.
+cut_service b
+cut_channel b
+check "without a link node b does not take over" lives_on
+mend_service b
+mend_channel b
+check "with it node b is ready" whole_again a b
+
+# One that is gone.
+ip -n switch link del b0
 check "without its device node b is not ready" wait_for 10 reads b services/web/takeover_ready 0
 cut_channel b
-check "it does not take over from a node of which it only cannot hear" lives_on
+check "it does not take over" lives_on
 mend_channel b
-ip -n b link set gone0 name eth0
-check "with its device it is ready" whole_again a b
 
 # One that was made anew.
-ip -n switch link del b0
 add_service_device b "${node_address[b]}" "${node_mac[b]}"
 service_address_up b
-check "with another device of that name it is ready" whole_again a b
+check "with another device of that name node b is ready" whole_again a b
+
+# One that is called otherwise.
+ip -n b link set eth0 name other0
 cut_channel b
 check "it hears that its peer has the address" wait_for 10 heard_alive
 check "it does not take over" lives_on
+ip -n b link set other0 name eth0
 
 # Node a goes on alone, and cannot be heard for a moment.
 cut_service a

@@ -268,10 +268,11 @@ impl Channel {
         }
     }
 
-    /// Returns whether two heartbeats of the peer have not come.
+    /// Returns whether the peer was silent for half of what makes it count as lost: several heartbeats have not
+    /// come.
     fn is_silent(&self) -> bool {
-        let limit_us = 2000 * u64::from(self.heartbeat_ms.load(Relaxed));
-        self.silence_us().is_some_and(|us| us > limit_us)
+        self.silence_us()
+            .is_some_and(|us| us > self.peer_timeout_us() / 2)
     }
 
     /// Returns when something was last heard of the peer, on the monotonic clock in microseconds.

@@ -116,19 +116,20 @@ impl Assembly {
         let mut from = self.next.saturating_sub(offset).min(bytes.len() as u64) as usize;
         // No more than a chunk at a time, as memory comes in small pieces.
         let limit = self.size.saturating_add(room);
-        while from < bytes.len() {
+        let mut stored = Ok(());
+        while from < bytes.len() && stored.is_ok() {
             let count = (bytes.len() - from).min(MAX_CHUNK);
             let room = limit.saturating_sub(self.size);
             // CAST: Widening.
-            self.store(offset + from as u64, bytes, (from, count), room)?;
+            stored = self.store(offset + from as u64, bytes, (from, count), room);
             from += count;
         }
-        if fin && end >= self.next {
+        if stored.is_ok() && fin && end >= self.next {
             self.fin = self.fin.or(Some(end));
         }
         self.advance();
         self.seal();
-        Ok(())
+        stored
     }
 
     /// Stores at `offset` as many bytes as are told, from that number on, of `source`.

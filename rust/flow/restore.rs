@@ -134,6 +134,8 @@ pub(crate) struct Restore {
     edge: u64,
     /// The right edge that the client may have been offered on the old node, or was since.
     old_edge: u64,
+    /// Where urgent data of the client begins that it is to send again, or the end of all offsets.
+    urgent: u64,
     /// The client was told that all of its offsets below are held here.
     acked: u64,
     /// The client has sent something since, and waits for an acknowledgement.
@@ -182,6 +184,7 @@ impl Restore {
             taken: 1,
             edge: 1,
             old_edge: old_edge.max(first_edge(open.window.get())),
+            urgent: u64::MAX,
             acked: 1,
             owes: false,
             sent: 1,
@@ -590,6 +593,18 @@ impl Restore {
         (begins && self.client.is_none() && held == 1) || resets
     }
 
+    /// Returns whether a segment of the client is left to be sent again, to the child itself: it has urgent data,
+    /// which is not what it seems in a stream, or follows some.
+    pub(crate) fn leaves_to_child(&mut self, header: &Header, len: usize, held: u64) -> bool {
+        let Some(offset) = header.seq.offset(self.irs, held) else {
+            return false;
+        };
+        if header.has(flags::URG) && len > 0 && self.accepts(header, held) {
+            self.urgent = self.urgent.min(offset);
+        }
+        offset >= self.urgent
+    }
+
     /// Looks whether a segment resets the connection behind what is held: as TCP does, the client is told
     /// where that is, so that it can do it there (RFC 5961, section 3.2).
     pub(crate) fn hear_reset(&mut self, header: &Header, held: u64) {
@@ -712,6 +727,36 @@ mod tests {
                 ack: IRS.at(ack),
                 window,
             }
+    }
+
+    #[test]
+    fn urgent_data_and_what_follows_it_is_left_to_the_child() {
+        let mut m = probing();
+        let mut urgent = client(111, 1, 512);
+        urgent.flags |= flags::URG;
+        assert!(!m.leaves_to_child(&client(101, 1, 512), 10, 101));
+        assert!(m.leaves_to_child(&urgent, 1, 101));
+        assert!(m.leaves_to_child(&client(112, 1, 512), 10, 101));
+        assert!(!m.leaves_to_child(&client(101, 1, 512), 10, 101));
+        // One that is nobody's says nothing.
+        let mut m = probing();
+        urgent.seq = IRS.at(1 << 30);
+        m.leaves_to_child(&urgent, 1, 101);
+        assert!(!m.leaves_to_child(&client(111, 1, 512), 10, 101));
+    }
+
+    #[test]
+    fn a_reset_behind_what_is_held_is_answered() {
+        let reset = |seq| Header {
+            flags: flags::RST,
+            ..client(seq, 0, 0)
+        };
+        for (seq, answered) in [(100, false), (101, false), (102, true), (1 << 30, false)] {
+            let mut m = probing();
+            m.hear_client(&client(101, 1, 512), 0, None, 101);
+            m.hear_reset(&reset(seq), 101);
+            assert_eq!(m.owes_acknowledgement(), answered);
+        }
     }
 
     #[test]

@@ -604,6 +604,11 @@ impl Tracker {
         self.kept.is_some()
     }
 
+    /// The same, and it says all that the socket has to say.
+    pub(crate) fn keeps_the_last_word(&self) -> bool {
+        self.kept.is_some_and(|kept| kept.fin || !kept.curtailed)
+    }
+
     /// Keeps a segment that offers `window`, a right edge at `offered`, as one that offers `edge`.
     fn keep(&mut self, ack: u64, window: u16, (offered, edge): (u64, u64), fin: bool) -> Outbound {
         if !fin && self.kept.is_some_and(|kept| kept.fin) {
@@ -1004,6 +1009,7 @@ mod tests {
             panic!("not kept");
         };
         assert!(1128 + (u64::from(window) << WSCALE) < known + (1 << WSCALE));
+        assert!(t.keeps() && !t.keeps_the_last_word());
         // The socket says it again, with all that it may offer then.
         assert_eq!(t.confirm(1128), Some(Release::More));
     }

@@ -192,9 +192,10 @@ static void tcpfo_delay_ack(struct sock *sk)
  * @sk: a full TCP socket
  * @at_once: not only if it sends nothing else soon
  *
- * A process that has it locked may be waiting for its memory to be read from a disk. It acknowledges
- * when it lets go of the lock, as it does what the stack leaves to it, see tcp_release_cb(). If it
- * changes the byte at the same time, it is about to send a segment that acknowledges, too.
+ * A process that has it locked may be waiting for its memory to be read from a disk. It
+ * acknowledges when it lets go of the lock, as it does what the stack leaves to it, see
+ * tcp_release_cb(). If it changes the byte at the same time, it is about to send a segment that
+ * acknowledges, too.
  *
  * Context: any but hard interrupts. What is sent passes the hooks.
  */

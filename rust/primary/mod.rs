@@ -139,9 +139,10 @@ impl Tracked {
         self.kept.take_if(|_| stale)
     }
 
-    /// Takes what is kept, if it may be sent: the SYN-ACK, or the newest segment.
+    /// Takes what is kept, if it is to be sent when nothing waits any more: the SYN-ACK, or the newest segment
+    /// unless the socket would say more.
     fn take_kept(&mut self) -> Option<Held> {
-        let fresh = !self.is_answered || self.tracker.keeps();
+        let fresh = !self.is_answered || self.tracker.keeps_the_last_word();
         self.kept.take().filter(|_| fresh)
     }
 
@@ -399,7 +400,7 @@ pub(crate) fn release_stale(service: &Service, flow: &FlowRef) {
     }
 }
 
-/// Ends the protection of a connection because nobody logs it any more. May sleep.
+/// Ends the protection of a connection because nobody logs it any more. Process context.
 pub(crate) fn release(service: &Service, flow: &FlowRef) {
     let mut state = flow.state.lock();
     let mut leftover = give_up(service, &flow.key, &mut state, Reason::NoBackup);

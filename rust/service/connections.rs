@@ -282,8 +282,8 @@ impl Service {
                 primary::closed(self, flow);
                 return false;
             }
-            // It was a segment that TCP has not believed.
-            if ending && socket.is_some_and(|socket| socket.is_established()) {
+            // It was a segment that TCP has not believed; it is given the time to.
+            if ending && all && socket.is_some_and(|socket| socket.is_established()) {
                 flow.ending.store(false, Relaxed);
                 ending = false;
             }
@@ -327,12 +327,8 @@ impl Service {
         let records = self.node.pause_records();
         backup::dismiss(self);
         drop(records);
-        for flow in self.collect() {
-            primary::release(self, &flow);
-            self.forget(&flow);
-        }
-        // There may have been no memory for a list of them.
         self.flows.for_each(|flow| {
+            primary::release(self, &flow);
             self.forget(&flow);
             true
         });

@@ -222,10 +222,13 @@ impl Service {
         self.ifindex.load(Relaxed)
     }
 
-    /// Looks for the device: one that was made anew has another number. May sleep.
+    /// Looks for the device: one that was made anew has another number. One that is there stays the one that
+    /// it was, whatever it is called by now. May sleep.
     pub(crate) fn find_device(&self) {
-        let found = netdevice::index_of(&self.node.net, &self.device);
-        self.ifindex.store(found.unwrap_or(0), Relaxed);
+        if !netdevice::exists(&self.node.net, self.ifindex()) {
+            let found = netdevice::index_of(&self.node.net, &self.device);
+            self.ifindex.store(found.unwrap_or(0), Relaxed);
+        }
     }
 
     /// Returns whether this node speaks for the service. Callable from any context.
@@ -272,7 +275,7 @@ impl Service {
             && self.node.channel.is_backed()
             && self.knows_status()
             && self.peer_unprotected.load(Relaxed) == 0
-            && self.ifindex() != 0
+            && netdevice::has_link(&self.node.net, self.ifindex())
     }
 
     /// Returns what the operator wants this node to be.

@@ -128,7 +128,7 @@ pub(crate) struct Ownership {
     in_doubt: bool,
     /// Since when the node has been going on without its peer, if it has not heard of it since.
     alone_since_ms: Option<u64>,
-    /// Whether it does so because it has taken over, in which case it is the peer that has to ask.
+    /// Whether it does so because it has taken over.
     has_taken_over: bool,
     /// Whether the peer has asked this node to speak in its place.
     asked_to_speak: bool,
@@ -182,19 +182,32 @@ impl Ownership {
     }
 
     /// Somebody else has answered for the address. What nobody has asked for is no answer; but a node
-    /// that has been going on alone, and hears of another one, asks once more.
-    pub(crate) fn answered(&mut self) {
-        if self.state == State::Active && self.alone_since_ms.is_some() && !self.has_taken_over {
-            self.alone_since_ms = None;
-            self.round = Round::default();
+    /// that has been going on alone, and hears of another one at `now_ms`, asks once more.
+    ///
+    /// One that has taken over leaves the other one the time to ask first, and to fall silent: not both are
+    /// to do so. `rank_ms` is how much more, different on the two of them, as both may have taken over.
+    pub(crate) fn answered(&mut self, now_ms: u64, rank_ms: u64) {
+        if self.state == State::Active && self.alone_since_ms.take().is_some() {
+            let patience_ms = if self.has_taken_over {
+                OCCUPIED_MS + rank_ms
+            } else {
+                0
+            };
+            self.round = Round {
+                next_ms: now_ms + patience_ms,
+                ..Round::default()
+            };
             return;
         }
         self.round.answered |= self.round.asked > 0;
     }
 
-    /// The question that an [`Action::Probe`] is could not be put.
+    /// The question that an [`Action::Probe`] is could not be put: a node that is silent goes on to be so. One
+    /// that speaks reaches nobody anyhow, and goes on as if nobody had answered.
     pub(crate) fn not_asked(&mut self) {
-        self.round.asked = self.round.asked.saturating_sub(1);
+        if matches!(self.state, State::Standby | State::Probing) {
+            self.round.asked = self.round.asked.saturating_sub(1);
+        }
     }
 
     /// The node may have been asleep for long enough that the peer has taken over. Returns whether
@@ -277,7 +290,13 @@ impl Ownership {
             State::Standby => self.poll_silence(now_ms, silence, Self::peer_gone),
             State::Active if self.in_doubt => self.poll_doubt(now_ms),
             State::Active if self.is_alone(now_ms, silence) => (Action::Wait, u64::MAX),
-            State::Active => self.poll_silence(now_ms, silence, Self::go_on_alone),
+            State::Active => {
+                // What was answered, or not, before the peer was heard is no answer any more.
+                if self.alone_since_ms.take().is_some() {
+                    self.round = Round::default();
+                }
+                self.poll_silence(now_ms, silence, Self::go_on_alone)
+            }
         }
     }
 
@@ -340,7 +359,6 @@ impl Ownership {
         let suspect_ms = silence.limit_ms.saturating_sub(ROUND_MS);
         if for_ms < suspect_ms {
             self.round = Round::default();
-            self.alone_since_ms = None;
             return (Action::Wait, now_ms + (suspect_ms - for_ms));
         }
         if self.round.ask(now_ms) {
@@ -409,6 +427,8 @@ mod tests {
     use super::*;
 
     const LIMIT: u64 = 500;
+    /// When somebody answers, where that does not matter.
+    const NOW: u64 = 0;
 
     fn silent(for_ms: u64) -> Silence {
         Silence {
@@ -461,7 +481,7 @@ mod tests {
         active();
         let mut o = Ownership::new(Role::Primary);
         o.poll(0, NEVER_HEARD);
-        o.answered();
+        o.answered(NOW, 0);
         o.poll(100, NEVER_HEARD);
         o.poll(200, NEVER_HEARD);
         assert_eq!(
@@ -508,7 +528,7 @@ mod tests {
     fn a_standby_leaves_a_peer_alone_that_answers_for_the_address() {
         let mut o = standby();
         o.poll(450, silent(450));
-        o.answered();
+        o.answered(NOW, 0);
         o.poll(490, silent(490));
         o.poll(530, silent(530));
         let (action, again) = o.poll(570, silent(570));
@@ -571,7 +591,7 @@ mod tests {
 
         let mut o = active();
         o.poll(450, silent(450));
-        o.answered();
+        o.answered(NOW, 0);
         o.poll(490, silent(490));
         o.poll(530, silent(530));
         assert_eq!(o.poll(570, silent(570)).0, Action::StandDown);
@@ -591,28 +611,48 @@ mod tests {
         let mut superseded = o;
         assert_eq!(o.poll(now, silent(10)).0, Action::Reassured);
         assert_eq!(o.state(), State::Active);
-        superseded.answered();
+        superseded.answered(NOW, 0);
         assert_eq!(superseded.poll(now, silent(10)).0, Action::StandDown);
         assert!(!standby().doubt());
+    }
+
+    /// Has all questions put from `now` on, and each answered.
+    fn asks_and_is_answered(o: &mut Ownership, mut now: u64) {
+        for _ in 0..PROBES {
+            assert_eq!(o.poll(now, silent(now)).0, Action::Probe);
+            o.answered(now, 0);
+            now += PROBE_MS;
+        }
+        assert_eq!(o.poll(now, silent(now)).0, Action::StandDown);
     }
 
     #[test]
     fn one_that_goes_on_alone_asks_when_it_hears_of_another() {
         let mut o = active();
         assert_eq!(until_decided(&mut o), (Action::Alone, LIMIT));
-        o.answered();
-        let mut now = 9000;
-        for _ in 0..PROBES {
-            assert_eq!(o.poll(now, silent(now)).0, Action::Probe);
-            o.answered();
-            now += PROBE_MS;
-        }
-        assert_eq!(o.poll(now, silent(now)).0, Action::StandDown);
-        // Not so the one that has taken over: of two that hear each other only one may fall silent.
+        o.answered(9000, 300);
+        asks_and_is_answered(&mut o, 9000);
+        // The one that has taken over leaves that to the other one, if it does.
         let mut o = standby();
         until_decided(&mut o);
-        o.answered();
-        assert_eq!(o.poll(9000, silent(9000)), (Action::Wait, u64::MAX));
+        o.answered(9000, 300);
+        let later = 9000 + OCCUPIED_MS + 300;
+        assert_eq!(o.poll(9001, silent(9001)), (Action::Wait, later));
+        o.answered(9001, 300);
+        asks_and_is_answered(&mut o, later);
+    }
+
+    #[test]
+    fn one_that_speaks_and_cannot_ask_goes_on() {
+        let mut o = active();
+        assert!(o.doubt());
+        let mut now = 1000;
+        for _ in 0..PROBES {
+            assert_eq!(o.poll(now, silent(10)).0, Action::Probe);
+            o.not_asked();
+            now += PROBE_MS;
+        }
+        assert_eq!(o.poll(now, silent(10)).0, Action::Reassured);
     }
 
     #[test]
@@ -686,7 +726,7 @@ mod tests {
     fn a_claim_that_nobody_asked_for_is_no_answer() {
         let mut o = standby();
         o.poll(1, silent(1));
-        o.answered();
+        o.answered(NOW, 0);
         assert_eq!(
             until_decided(&mut o),
             (Action::Activate(Cause::Takeover), LIMIT)

@@ -183,7 +183,8 @@ impl Service {
     /// Somebody else has answered for the address.
     pub(crate) fn address_answered(&self) {
         let mut ownership = self.ownership.lock();
-        ownership.answered();
+        // More than a round of questions between any two of them.
+        ownership.answered(time::now_ms(), self.node.id % 8 * 250);
         // That the one who speaks has the address is no conflict to one who stands by, or has asked for it.
         if matches!(ownership.state(), State::Active | State::Probing) {
             self.node.stats.address_conflicts.inc();

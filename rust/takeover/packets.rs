@@ -30,10 +30,7 @@ use crate::{
         Service, //
     },
     wire::{
-        segment::{
-            flags,
-            Header, //
-        },
+        segment::flags,
         seq::Seq, //
     },
 };
@@ -83,7 +80,10 @@ pub(crate) fn inbound<'a>(
         return Ok(segment.packet.absorb());
     }
     let held = restoring.input.end();
-    let (header, len) = without_urgent_data(&segment);
+    let (mut header, mut len) = (segment.header, segment.len);
+    if restoring.machine.leaves_to_child(&header, len, held) {
+        (header.flags, len) = (header.flags & !flags::FIN, 0);
+    }
     restoring.is_given_up |= restoring.machine.is_given_up_by(&header, held);
     restoring.machine.hear_reset(&header, held);
     let accepted = restoring.machine.accepts(&header, held);
@@ -105,19 +105,6 @@ pub(crate) fn inbound<'a>(
     }
     service.node.desk.ring();
     Ok(segment.packet.absorb())
-}
-
-/// Returns what is taken of a segment of the client. Urgent data is not what it seems in a stream: it is left to
-/// be sent again, to the child itself.
-fn without_urgent_data(segment: &Segment<'_>) -> (Header, usize) {
-    if !segment.header.has(flags::URG) {
-        return (segment.header, segment.len);
-    }
-    let bare = Header {
-        flags: segment.header.flags & !flags::FIN,
-        ..segment.header
-    };
-    (bare, 0)
 }
 
 /// A segment of the child of a connection that is being carried on.

@@ -16,6 +16,11 @@ mod events {
 #[path = "../../rust/flow/mod.rs"]
 mod flow;
 #[allow(dead_code)]
+#[path = "../../rust/service"]
+mod service {
+    mod ownership;
+}
+#[allow(dead_code)]
 #[path = "../../rust/wire/mod.rs"]
 mod wire;
 

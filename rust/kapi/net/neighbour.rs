@@ -93,8 +93,11 @@ fn specified(addr: impl Into<IpAddr>) -> Option<IpAddr> {
 ///
 /// # Errors
 ///
-/// `ENODEV` if the device is gone.
+/// `ENETDOWN` if the device is gone, or cannot send.
 pub(crate) fn probe(net: &Net, ifindex: c_int, addr: IpAddr) -> Result {
+    if !netdevice::has_link(net, ifindex) {
+        return Err(ENETDOWN);
+    }
     match addr {
         IpAddr::V4(addr) => arp(net, ifindex, [0; 4], addr.octets()),
         IpAddr::V6(addr) => netdevice::with(net, ifindex, |dev| {

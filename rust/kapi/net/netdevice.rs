@@ -25,6 +25,20 @@ pub(crate) fn index_of(net: &Net, name: &CStr) -> Option<c_int> {
     }
 }
 
+/// Returns whether there is a device of index `index`. Callable from any context.
+pub(crate) fn exists(net: &Net, index: c_int) -> bool {
+    with(net, index, |_| ()).is_some()
+}
+
+/// Returns whether there is a device of index `index` that can send. Callable from any context.
+pub(crate) fn has_link(net: &Net, index: c_int) -> bool {
+    // SAFETY: The device is valid under the RCU read lock.
+    with(net, index, |dev| unsafe {
+        bindings::dev_has_link(dev.as_ptr())
+    })
+    .unwrap_or(false)
+}
+
 /// Runs `f` with the device of index `index`, if there is one, under the RCU read lock.
 pub(super) fn with<R>(
     net: &Net,
