@@ -182,6 +182,11 @@ impl Node {
         largest
     }
 
+    /// Returns whether the peer comes first where somebody has to; false if it was never heard.
+    pub(crate) fn is_outranked(&self) -> bool {
+        self.peer_id.load(Relaxed) > self.id
+    }
+
     /// Returns the peer's clock less ours, as far as it is known in this session, in milliseconds,
     /// modulo 2^64.
     pub(crate) fn peer_clock_ahead_ms(&self) -> u64 {
@@ -238,7 +243,7 @@ impl Node {
             Record::Heartbeat(beat) => self.heard_clock(beat.clock_ms.get()),
             Record::Service(status) => {
                 if let Some(service) = self.service(&status.service) {
-                    service.peer_says(status, self.peer_id.load(Relaxed));
+                    service.peer_says(status);
                 }
             }
             Record::Open(open) => self.confirmations.lock().open(self, open),

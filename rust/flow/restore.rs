@@ -556,7 +556,12 @@ impl Restore {
     /// that closes, the client acknowledges all of it at once, which to a child that has not come as far
     /// would be an acknowledgement of what was never sent.
     pub(crate) fn is_level(&self, held: u64) -> bool {
-        self.has_caught_up(held) && held >= self.client_next
+        self.has_caught_up(held) && held >= self.client_end()
+    }
+
+    /// Returns the end of what the client has sent and that has to be held, if it was heard.
+    fn client_end(&self) -> u64 {
+        self.client_next.min(self.urgent)
     }
 
     fn has_caught_up(&self, held: u64) -> bool {
@@ -581,7 +586,7 @@ impl Restore {
     /// again when its timer says so. Not if it was heard to send what follows that: then it does not mean
     /// to.
     pub(crate) fn waits_for_client(&self, held: u64) -> bool {
-        self.has_caught_up(held) && held < self.client_next && !self.leaves_gap
+        self.has_caught_up(held) && held < self.client_end() && !self.leaves_gap
     }
 
     /// Returns whether a segment says that the client does not know of the connection: it begins it
@@ -738,6 +743,14 @@ mod tests {
         assert!(m.leaves_to_child(&urgent, 1, 101));
         assert!(m.leaves_to_child(&client(112, 1, 512), 10, 101));
         assert!(!m.leaves_to_child(&client(101, 1, 512), 10, 101));
+        // The client has sent more behind it, and says so; what is in front of it is missing.
+        m.hear_client(&client(122, 1, 512), 0, None, 101);
+        m.feed(100);
+        m.hear_child(&child(1, 101), 0, 101);
+        assert!(m.waits_for_client(101) && !m.is_level(101));
+        m.feed(10);
+        m.hear_child(&child(1, 111), 0, 111);
+        assert!(m.is_level(111));
         // One that is nobody's says nothing.
         let mut m = probing();
         urgent.seq = IRS.at(1 << 30);

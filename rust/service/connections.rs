@@ -40,6 +40,8 @@ use kernel::{
     }, //
 };
 
+/// How many connections are ended at once.
+const AT_ONCE: usize = 64;
 /// How many connections are looked at in one sweep because they seem to be at rest.
 const RESTS_A_SWEEP: usize = 4096;
 /// Every which sweep looks at connections that have shown no sign of their end.
@@ -327,11 +329,25 @@ impl Service {
         let records = self.node.pause_records();
         backup::dismiss(self);
         drop(records);
-        self.flows.for_each(|flow| {
-            primary::release(self, &flow);
-            self.forget(&flow);
-            true
-        });
+        // A few at a time, as all are looked at under the RCU read lock.
+        loop {
+            let mut some = [const { None::<FlowRef> }; AT_ONCE];
+            let mut free = some.iter_mut();
+            self.flows.for_each(|flow| match free.next() {
+                Some(slot) => {
+                    *slot = Some(flow);
+                    true
+                }
+                None => false,
+            });
+            if some.iter().all(Option::is_none) {
+                return;
+            }
+            for flow in some.iter().flatten() {
+                primary::release(self, flow);
+                self.forget(flow);
+            }
+        }
     }
 }
 

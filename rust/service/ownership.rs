@@ -128,8 +128,10 @@ pub(crate) struct Ownership {
     in_doubt: bool,
     /// Since when the node has been going on without its peer, if it has not heard of it since.
     alone_since_ms: Option<u64>,
-    /// Whether it does so because it has taken over.
+    /// Whether it has taken over from a peer of which it has not heard since.
     has_taken_over: bool,
+    /// Whether it has to ask again, whatever is known of the peer's silence.
+    has_heard_another: bool,
     /// Whether the peer has asked this node to speak in its place.
     asked_to_speak: bool,
     /// Until when the peer has time to say that it speaks.
@@ -151,6 +153,7 @@ impl Ownership {
             in_doubt: false,
             alone_since_ms: None,
             has_taken_over: false,
+            has_heard_another: false,
             asked_to_speak: false,
             leave_until_ms: 0,
         }
@@ -187,7 +190,9 @@ impl Ownership {
     /// One that has taken over leaves the other one the time to ask first, and to fall silent: not both are
     /// to do so. `rank_ms` is how much more, different on the two of them, as both may have taken over.
     pub(crate) fn answered(&mut self, now_ms: u64, rank_ms: u64) {
-        if self.state == State::Active && self.alone_since_ms.take().is_some() {
+        let is_alone = self.state == State::Active && !self.in_doubt;
+        if is_alone && self.alone_since_ms.take().is_some() {
+            self.has_heard_another = true;
             let patience_ms = if self.has_taken_over {
                 OCCUPIED_MS + rank_ms
             } else {
@@ -202,11 +207,15 @@ impl Ownership {
         self.round.answered |= self.round.asked > 0;
     }
 
-    /// The question that an [`Action::Probe`] is could not be put: a node that is silent goes on to be so. One
-    /// that speaks reaches nobody anyhow, and goes on as if nobody had answered.
-    pub(crate) fn not_asked(&mut self) {
-        if matches!(self.state, State::Standby | State::Probing) {
-            self.round.asked = self.round.asked.saturating_sub(1);
+    /// The question that an [`Action::Probe`] is could not be put at `now_ms`: a node that is silent goes on to be
+    /// so, and begins a new round when the network has had the time to be there again. One that speaks reaches
+    /// nobody anyhow, and goes on as if nobody had answered.
+    pub(crate) fn not_asked(&mut self, now_ms: u64) {
+        if self.state != State::Active || self.in_doubt {
+            self.round = Round {
+                next_ms: now_ms + OCCUPIED_MS,
+                ..Round::default()
+            };
         }
     }
 
@@ -294,6 +303,7 @@ impl Ownership {
                 // What was answered, or not, before the peer was heard is no answer any more.
                 if self.alone_since_ms.take().is_some() {
                     self.round = Round::default();
+                    self.has_taken_over = false;
                 }
                 self.poll_silence(now_ms, silence, Self::go_on_alone)
             }
@@ -352,13 +362,16 @@ impl Ownership {
         silence: Silence,
         lost: fn(&mut Self, u64, Silence) -> Action,
     ) -> (Action, u64) {
-        let Some(for_ms) = silence.for_ms else {
-            return (Action::Wait, u64::MAX);
+        let for_ms = match silence.for_ms {
+            Some(for_ms) => for_ms,
+            None if self.has_heard_another => u64::MAX,
+            None => return (Action::Wait, u64::MAX),
         };
         // The questions are put while the silence is still short enough, so that they cost no time.
         let suspect_ms = silence.limit_ms.saturating_sub(ROUND_MS);
         if for_ms < suspect_ms {
             self.round = Round::default();
+            self.has_taken_over = false;
             return (Action::Wait, now_ms + (suspect_ms - for_ms));
         }
         if self.round.ask(now_ms) {
@@ -389,7 +402,7 @@ impl Ownership {
             return Action::StandDown;
         }
         self.alone_since_ms = Some(now_ms);
-        self.has_taken_over = false;
+        self.has_heard_another = false;
         Action::Alone
     }
 
@@ -410,6 +423,7 @@ impl Ownership {
         self.peer_active = false;
         self.has_taken_over = cause == Cause::Takeover;
         self.alone_since_ms = self.has_taken_over.then_some(now_ms);
+        self.has_heard_another = false;
         self.asked_to_speak = false;
         Action::Activate(cause)
     }
@@ -553,7 +567,7 @@ mod tests {
         while now < 100 * LIMIT {
             let (action, next) = o.poll(now, silent(now));
             match action {
-                Action::Probe => o.not_asked(),
+                Action::Probe => o.not_asked(now),
                 action => assert_eq!(action, Action::Wait),
             }
             now = next;
@@ -643,16 +657,34 @@ mod tests {
     }
 
     #[test]
-    fn one_that_speaks_and_cannot_ask_goes_on() {
+    fn one_that_speaks_and_cannot_ask_goes_on_unless_it_is_in_doubt() {
         let mut o = active();
-        assert!(o.doubt());
-        let mut now = 1000;
+        let mut now = 450;
         for _ in 0..PROBES {
-            assert_eq!(o.poll(now, silent(10)).0, Action::Probe);
-            o.not_asked();
+            assert_eq!(o.poll(now, silent(now)).0, Action::Probe);
+            o.not_asked(now);
             now += PROBE_MS;
         }
-        assert_eq!(o.poll(now, silent(10)).0, Action::Reassured);
+        assert_eq!(o.poll(now, silent(now)).0, Action::Alone);
+        assert!(o.doubt());
+        assert_eq!(o.poll(now, silent(10)).0, Action::Probe);
+        o.not_asked(now);
+        assert_eq!(o.poll(now, silent(10)), (Action::Wait, now + OCCUPIED_MS));
+        assert!(o.in_doubt());
+    }
+
+    #[test]
+    fn one_whose_channel_is_disabled_asks_all_the_same() {
+        let mut o = active();
+        until_decided(&mut o);
+        o.answered(9000, 0);
+        let mut now = 9000;
+        for _ in 0..PROBES {
+            assert_eq!(o.poll(now, NEVER_HEARD).0, Action::Probe);
+            now += PROBE_MS;
+        }
+        assert_eq!(o.poll(now, NEVER_HEARD).0, Action::Alone);
+        assert_eq!(o.poll(now, NEVER_HEARD), (Action::Wait, u64::MAX));
     }
 
     #[test]

@@ -48,15 +48,18 @@ const LATE_HANDOVER_US: u64 = 500_000;
 /// How much may wait to be sent to the peer before it is asked to speak, in bytes: it has to read all of that
 /// before it knows.
 const HANDOVER_BACKLOG: usize = 256 << 10;
+/// How much later than its peer one of two nodes asks that have both taken over, in milliseconds: longer than a
+/// round of questions.
+const RANK_MS: u64 = 250;
 /// How long to wait for the end of a handover, in milliseconds: longer than the peer has time, and a
 /// round of questions.
 const LEAVE_WAIT_MS: u32 = 3000;
 
 impl Service {
     /// Takes in how the service stands at the peer.
-    pub(crate) fn peer_says(&self, status: &record::Service, peer: u64) {
+    pub(crate) fn peer_says(&self, status: &record::Service) {
         let active = status.active != 0;
-        let outranks = peer > self.node.id;
+        let outranks = self.node.is_outranked();
         let mut ownership = self.ownership.lock();
         let action = ownership.peer_says(active, status.epoch.get(), outranks);
         if action == Action::StandDown {
@@ -182,9 +185,9 @@ impl Service {
 
     /// Somebody else has answered for the address.
     pub(crate) fn address_answered(&self) {
+        let rank_ms = if self.node.is_outranked() { RANK_MS } else { 0 };
         let mut ownership = self.ownership.lock();
-        // More than a round of questions between any two of them.
-        ownership.answered(time::now_ms(), self.node.id % 8 * 250);
+        ownership.answered(time::now_ms(), rank_ms);
         // That the one who speaks has the address is no conflict to one who stands by, or has asked for it.
         if matches!(ownership.state(), State::Active | State::Probing) {
             self.node.stats.address_conflicts.inc();
@@ -243,7 +246,7 @@ impl Service {
                 let asked = neighbour::probe(&self.node.net, self.ifindex(), self.address);
                 // That nobody answers who could not be asked means nothing.
                 if asked.is_err() {
-                    self.ownership.lock().not_asked();
+                    self.ownership.lock().not_asked(now_ms);
                 }
             }
             Action::Occupied => {
