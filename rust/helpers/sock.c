@@ -178,15 +178,6 @@ void tcpfo_helper_tcp_send_ack(struct sock *sk)
 	__tcp_send_ack(sk, tcp_sk(sk)->rcv_nxt, 0);
 }
 
-/* As if a segment had come that need not be acknowledged at once; with the socket locked. */
-static void tcpfo_delay_ack(struct sock *sk)
-{
-	inet_csk_schedule_ack(sk);
-	/* One that is due earlier is not put off. */
-	if (!(inet_csk(sk)->icsk_ack.pending & ICSK_ACK_TIMER))
-		inet_csk_reset_xmit_timer(sk, ICSK_TIME_DACK, TCP_DELACK_MIN, TCP_RTO_MAX);
-}
-
 /**
  * tcpfo_helper_tcp_ack_soon - have a socket acknowledge what it has, without waiting for it
  * @sk: a full TCP socket
@@ -194,28 +185,30 @@ static void tcpfo_delay_ack(struct sock *sk)
  *
  * A process that has it locked may be waiting for its memory to be read from a disk. It
  * acknowledges when it lets go of the lock, as it does what the stack leaves to it, see
- * tcp_release_cb(). If it changes the byte at the same time, it is about to send a segment that
- * acknowledges, too.
+ * tcp_release_cb(), or when the timer says so. If it changes the byte at the same time, it is about
+ * to send a segment that acknowledges, too.
  *
  * Context: any but hard interrupts. What is sent passes the hooks.
  */
 void tcpfo_helper_tcp_ack_soon(struct sock *sk, bool at_once)
 {
 	struct inet_connection_sock *icsk = inet_csk(sk);
+	bool owned;
 
 	local_bh_disable();
 	bh_lock_sock(sk);
-	if (sock_owned_by_user(sk)) {
+	owned = sock_owned_by_user(sk);
+	if (sk->sk_state != TCP_CLOSE && at_once && !owned) {
+		tcpfo_helper_tcp_send_ack(sk);
+	} else if (sk->sk_state != TCP_CLOSE) {
 		u8 pending = READ_ONCE(icsk->icsk_ack.pending);
 
 		WRITE_ONCE(icsk->icsk_ack.pending, pending | ICSK_ACK_SCHED);
-		set_bit(TCP_ACK_DEFERRED, &sk->sk_tsq_flags);
-	} else if (sk->sk_state == TCP_CLOSE) {
-		/* Nobody is told anything any more. */
-	} else if (at_once) {
-		tcpfo_helper_tcp_send_ack(sk);
-	} else {
-		tcpfo_delay_ack(sk);
+		if (at_once)
+			set_bit(TCP_ACK_DEFERRED, &sk->sk_tsq_flags);
+		/* One that is due earlier is not put off. */
+		else if (!(pending & ICSK_ACK_TIMER))
+			inet_csk_reset_xmit_timer(sk, ICSK_TIME_DACK, TCP_DELACK_MIN, TCP_RTO_MAX);
 	}
 	bh_unlock_sock(sk);
 	local_bh_enable();
