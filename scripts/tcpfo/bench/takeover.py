@@ -123,10 +123,12 @@ class Measured:
         self.runs, self.failed, self.versions = [], [], {}
 
 
-def measure(series, peer_timeout_ms):
-    """All runs of a series."""
+def measure(series, peer_timeout_ms, deadline):
+    """All runs of a series; when `deadline` is over no more guests are made for it."""
     measured = Measured()
     for first in range(0, series.runs, series.in_a_row):
+        if measured.runs and time.monotonic() > deadline:
+            break
         with stage(f"{OUT}/{series.name}-{first + 1}", MEMORY) as (cluster, _):
             bench = Bench(cluster, peer_timeout_ms)
             bench.begin()
@@ -196,10 +198,13 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("series", nargs="*", default=[series.name for series in SERIES])
     parser.add_argument("--runs", type=int, help="of each, instead of its own number")
+    parser.add_argument("--minutes", type=float, default=float("inf"),
+                        help="after which no more guests are made, where each run has its own")
     parser.add_argument("--peer-timeout", type=int, default=PEER_TIMEOUT_MS, metavar="MS",
                         help="longer on a host so busy that nodes take one another for dead")
     options = parser.parse_args()
     timeout = options.peer_timeout
+    deadline = time.monotonic() + 60 * options.minutes
     chosen = [series for series in SERIES if series.name in options.series]
     if unknown := set(options.series) - {series.name for series in chosen}:
         parser.error("no such series: " + " ".join(sorted(unknown)))
@@ -208,7 +213,7 @@ def main():
     shutil.rmtree(OUT, ignore_errors=True)
     runs, summary, failed = [], [], False
     for series in chosen:
-        measured = measure(series, timeout)
+        measured = measure(series, timeout, deadline)
         runs += measured.runs
         summary.append(summarise(series, measured.runs))
         # Some of these take hours: what is there is kept if another one breaks.
