@@ -372,6 +372,7 @@ impl Ownership {
         if for_ms < suspect_ms {
             self.round = Round::default();
             self.has_taken_over = false;
+            self.has_heard_another = false;
             return (Action::Wait, now_ms + (suspect_ms - for_ms));
         }
         if self.round.ask(now_ms) {
@@ -431,6 +432,7 @@ impl Ownership {
     fn stand_down(&mut self) {
         self.state = State::Standby;
         self.asked_to_speak = false;
+        self.has_heard_another = false;
         self.round = Round::default();
     }
 }
@@ -678,7 +680,17 @@ mod tests {
         let mut o = active();
         until_decided(&mut o);
         o.answered(9000, 0);
+        let mut answered = o;
         let mut now = 9000;
+        for _ in 0..PROBES {
+            assert_eq!(answered.poll(now, NEVER_HEARD).0, Action::Probe);
+            answered.answered(now, 0);
+            now += PROBE_MS;
+        }
+        assert_eq!(answered.poll(now, NEVER_HEARD).0, Action::StandDown);
+        // It stands by, and without a channel it does not take over.
+        assert_eq!(answered.poll(now, NEVER_HEARD), (Action::Wait, u64::MAX));
+        now = 9000;
         for _ in 0..PROBES {
             assert_eq!(o.poll(now, NEVER_HEARD).0, Action::Probe);
             now += PROBE_MS;
