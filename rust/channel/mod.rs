@@ -109,10 +109,9 @@ pub(crate) struct Channel {
     /// 1 from when the peer has been silent for too long until it is heard again: nothing waits for
     /// it then, but what it has not heard of yet is still on its way to it.
     degraded: Atomic<u32>,
-    /// When the peer was last heard, on the monotonic clock; and on the one that goes on while the system is
-    /// suspended, for a silence that this node has slept through is one, too. 0: it never was.
+    /// When the peer was last heard, on the clock that goes on while the system is suspended: a silence that
+    /// this node has slept through is one, too. 0: it never was.
     heard_us: Atomic<u64>,
-    heard_boot_us: Atomic<u64>,
     /// The silence before that.
     gap_us: Atomic<u64>,
     /// How often a heartbeat is sent, in milliseconds.
@@ -154,7 +153,6 @@ impl Channel {
             failed: Atomic::new(0),
             degraded: Atomic::new(0),
             heard_us: Atomic::new(0),
-            heard_boot_us: Atomic::new(0),
             gap_us: Atomic::new(0),
             heartbeat_ms: Atomic::new(HEARTBEAT_MS),
             peer_timeout_ms: Atomic::new(PEER_TIMEOUT_MS),
@@ -197,7 +195,7 @@ impl Channel {
         }
         let mut threads = self.threads.lock();
         if threads.is_none() {
-            self.heard_boot_us.store(0, Relaxed);
+            self.heard_us.store(0, Relaxed);
             *threads = Some(Threads {
                 _sender: Thread::spawn(sender::Sender::new(node)?)?,
                 _gatherer: Thread::spawn(gatherer::Gatherer::new(node)?)?,
@@ -215,7 +213,7 @@ impl Channel {
         self.hang_up();
         drop(threads);
         self.outlet.clear();
-        self.heard_boot_us.store(0, Relaxed);
+        self.heard_us.store(0, Relaxed);
     }
 
     /// Returns the number of the session, 0 if there is none. Callable from any context.
@@ -262,7 +260,7 @@ impl Channel {
     /// ever was.
     pub(crate) fn silence_us(&self) -> Option<u64> {
         // Before the clock, so that what is heard in between makes it no longer.
-        match self.heard_boot_us.load(Acquire) {
+        match self.heard_us.load(Acquire) {
             0 => None,
             heard => Some(time::boot_us().saturating_sub(heard)),
         }
@@ -273,11 +271,6 @@ impl Channel {
     fn is_silent(&self) -> bool {
         self.silence_us()
             .is_some_and(|us| us > self.peer_timeout_us() / 2)
-    }
-
-    /// Returns when something was last heard of the peer, on the monotonic clock in microseconds.
-    pub(crate) fn heard_us(&self) -> u64 {
-        self.heard_us.load(Relaxed)
     }
 
     /// Returns the silence, in microseconds, before what was heard last.
@@ -362,8 +355,7 @@ impl Channel {
     /// to be in doubt before.
     fn heard(&self) -> bool {
         self.gap_us.store(self.silence_us().unwrap_or(0), Relaxed);
-        self.heard_us.store(time::now_us(), Relaxed);
-        self.heard_boot_us.store(time::boot_us(), Release);
+        self.heard_us.store(time::boot_us(), Release);
         let was_degraded = self.degraded.load(Relaxed) != 0;
         if was_degraded {
             self.degraded.store(0, Release);

@@ -107,8 +107,8 @@ impl Assembly {
     ///
     /// # Errors
     ///
-    /// `ENOBUFS` if there is no such room, or too much in pieces behind a gap, `ENOMEM`. What was there stays, and of what is added a part
-    /// may be there.
+    /// `ENOBUFS` if there is no such room, or too much in pieces behind a gap, `ENOMEM`. What was there
+    /// stays, and of what is added a part may be there.
     pub(crate) fn add(&mut self, offset: u64, bytes: &dyn Source, fin: bool, room: u64) -> Result {
         // CAST: Widening.
         let end = offset + bytes.len() as u64;

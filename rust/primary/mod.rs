@@ -365,7 +365,7 @@ fn give_up(service: &Service, key: &Key, state: &mut FlowState, reason: Reason) 
     leftover
 }
 
-/// The backup is silent: what waits for it need not wait any longer. May sleep.
+/// The backup is silent: what waits for it need not wait any longer. Process context.
 pub(crate) fn let_go(service: &Service, flow: &FlowRef) {
     if service.stalls() {
         return;
@@ -379,7 +379,7 @@ pub(crate) fn let_go(service: &Service, flow: &FlowRef) {
     leftover.finish(service, flow);
 }
 
-/// The service is not to stand still without a backup any more. May sleep.
+/// The service is not to stand still without a backup any more. Process context.
 pub(crate) fn stop_stalling(service: &Service, flow: &FlowRef) {
     let ack = match &mut *flow.state.lock() {
         FlowState::Unprotected(unprotected) => unprotected.stops_stalling(),
@@ -388,8 +388,8 @@ pub(crate) fn stop_stalling(service: &Service, flow: &FlowRef) {
     Leftover::owed(ack).finish(service, flow);
 }
 
-/// Ends the protection of a connection that was logged in another session than the present one. May
-/// sleep.
+/// Ends the protection of a connection that was logged in another session than the present one. Process
+/// context.
 pub(crate) fn release_stale(service: &Service, flow: &FlowRef) {
     let session = service.node.channel.session();
     let mut state = flow.state.lock();

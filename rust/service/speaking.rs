@@ -268,7 +268,7 @@ impl Service {
             Cause::Takeover => {
                 let silence = self.node.channel.silence_us().unwrap_or(0);
                 pr_info!("{}: peer silent for {} ms\n", &*self.name, silence / 1000);
-                self.report.begin(self.node.channel.heard_us());
+                self.report.begin(time::now_us().saturating_sub(silence));
                 self.node.stats.takeovers.inc();
                 self.node.peer_silent();
                 events::takeover_began(self);
