@@ -98,6 +98,14 @@ struct Round {
 }
 
 impl Round {
+    /// A round whose first question is due at `next_ms`.
+    fn not_before(next_ms: u64) -> Self {
+        Self {
+            next_ms,
+            ..Self::default()
+        }
+    }
+
     /// Returns whether the next question is due, and counts it.
     fn ask(&mut self, now_ms: u64) -> bool {
         let due = self.asked < PROBES && now_ms >= self.next_ms;
@@ -114,6 +122,31 @@ impl Round {
     }
 }
 
+/// What a node that speaks knows of the other one.
+#[derive(Clone, Copy, Debug)]
+enum Company {
+    /// It has its peer, as far as it has noticed.
+    Peer,
+    /// It has been going on without it since then, and has not heard of it.
+    Alone {
+        since_ms: u64,
+        /// Whether it has taken over from it.
+        took_over: bool,
+    },
+    /// It was alone, and somebody else was heard: it asks, whatever is known of the peer's silence.
+    Somebody { took_over: bool },
+}
+
+impl Company {
+    /// Returns whether the node has taken over from a peer of which it has not heard since.
+    fn took_over(self) -> bool {
+        match self {
+            Self::Peer => false,
+            Self::Alone { took_over, .. } | Self::Somebody { took_over } => took_over,
+        }
+    }
+}
+
 /// The state of one service on one node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ownership {
@@ -126,12 +159,7 @@ pub(crate) struct Ownership {
     peer_active: bool,
     /// Whether the node may have been asleep while its peer took over.
     in_doubt: bool,
-    /// Since when the node has been going on without its peer, if it has not heard of it since.
-    alone_since_ms: Option<u64>,
-    /// Whether it has taken over from a peer of which it has not heard since.
-    has_taken_over: bool,
-    /// Whether it has to ask again, whatever is known of the peer's silence.
-    has_heard_another: bool,
+    company: Company,
     /// Whether the peer has asked this node to speak in its place.
     asked_to_speak: bool,
     /// Until when the peer has time to say that it speaks.
@@ -151,9 +179,7 @@ impl Ownership {
             round: Round::default(),
             peer_active: false,
             in_doubt: false,
-            alone_since_ms: None,
-            has_taken_over: false,
-            has_heard_another: false,
+            company: Company::Peer,
             asked_to_speak: false,
             leave_until_ms: 0,
         }
@@ -190,21 +216,15 @@ impl Ownership {
     /// One that has taken over leaves the other one the time to ask first, and to fall silent: not both are
     /// to do so. `rank_ms` is how much more, different on the two of them, as both may have taken over.
     pub(crate) fn answered(&mut self, now_ms: u64, rank_ms: u64) {
-        let is_alone = self.state == State::Active && !self.in_doubt;
-        if is_alone && self.alone_since_ms.take().is_some() {
-            self.has_heard_another = true;
-            let patience_ms = if self.has_taken_over {
-                OCCUPIED_MS + rank_ms
-            } else {
-                0
-            };
-            self.round = Round {
-                next_ms: now_ms + patience_ms,
-                ..Round::default()
-            };
-            return;
+        let speaks = self.state == State::Active && !self.in_doubt;
+        match self.company {
+            Company::Alone { took_over, .. } if speaks => {
+                self.company = Company::Somebody { took_over };
+                let patience_ms = if took_over { OCCUPIED_MS + rank_ms } else { 0 };
+                self.round = Round::not_before(now_ms + patience_ms);
+            }
+            _ => self.round.answered |= self.round.asked > 0,
         }
-        self.round.answered |= self.round.asked > 0;
     }
 
     /// The question that an [`Action::Probe`] is could not be put at `now_ms`: a node that is silent goes on to be
@@ -212,10 +232,7 @@ impl Ownership {
     /// nobody anyhow, and goes on as if nobody had answered.
     pub(crate) fn not_asked(&mut self, now_ms: u64) {
         if self.state != State::Active || self.in_doubt {
-            self.round = Round {
-                next_ms: now_ms + OCCUPIED_MS,
-                ..Round::default()
-            };
+            self.round = Round::not_before(now_ms + OCCUPIED_MS);
         }
     }
 
@@ -301,9 +318,9 @@ impl Ownership {
             State::Active if self.is_alone(now_ms, silence) => (Action::Wait, u64::MAX),
             State::Active => {
                 // What was answered, or not, before the peer was heard is no answer any more.
-                if self.alone_since_ms.take().is_some() {
+                if matches!(self.company, Company::Alone { .. }) {
                     self.round = Round::default();
-                    self.has_taken_over = false;
+                    self.company = Company::Peer;
                 }
                 self.poll_silence(now_ms, silence, Self::go_on_alone)
             }
@@ -318,10 +335,7 @@ impl Ownership {
             return (Action::Wait, self.round.next_ms);
         }
         if self.round.answered {
-            self.round = Round {
-                next_ms: now_ms + OCCUPIED_MS,
-                ..Round::default()
-            };
+            self.round = Round::not_before(now_ms + OCCUPIED_MS);
             return (Action::Occupied, self.round.next_ms);
         }
         (self.activate(Cause::Vacancy, now_ms), now_ms)
@@ -364,15 +378,14 @@ impl Ownership {
     ) -> (Action, u64) {
         let for_ms = match silence.for_ms {
             Some(for_ms) => for_ms,
-            None if self.has_heard_another => u64::MAX,
+            None if matches!(self.company, Company::Somebody { .. }) => u64::MAX,
             None => return (Action::Wait, u64::MAX),
         };
         // The questions are put while the silence is still short enough, so that they cost no time.
         let suspect_ms = silence.limit_ms.saturating_sub(ROUND_MS);
         if for_ms < suspect_ms {
             self.round = Round::default();
-            self.has_taken_over = false;
-            self.has_heard_another = false;
+            self.company = Company::Peer;
             return (Action::Wait, now_ms + (suspect_ms - for_ms));
         }
         if self.round.ask(now_ms) {
@@ -389,10 +402,7 @@ impl Ownership {
         if !self.round.answered {
             return self.activate(Cause::Takeover, now_ms);
         }
-        self.round = Round {
-            next_ms: now_ms + ASK_AGAIN * silence.limit_ms,
-            ..Round::default()
-        };
+        self.round = Round::not_before(now_ms + ASK_AGAIN * silence.limit_ms);
         Action::PeerLives
     }
 
@@ -402,18 +412,21 @@ impl Ownership {
             self.peer_active = true;
             return Action::StandDown;
         }
-        self.alone_since_ms = Some(now_ms);
-        self.has_heard_another = false;
+        self.company = Company::Alone {
+            since_ms: now_ms,
+            took_over: self.company.took_over(),
+        };
         Action::Alone
     }
 
     /// Returns whether the peer was not heard since the node has been going on without it.
     fn is_alone(&self, now_ms: u64, silence: Silence) -> bool {
-        self.alone_since_ms.is_some_and(|since| {
-            silence
-                .for_ms
-                .is_none_or(|ms| now_ms.saturating_sub(ms) <= since)
-        })
+        let Company::Alone { since_ms, .. } = self.company else {
+            return false;
+        };
+        silence
+            .for_ms
+            .is_none_or(|ms| now_ms.saturating_sub(ms) <= since_ms)
     }
 
     fn activate(&mut self, cause: Cause, now_ms: u64) -> Action {
@@ -422,9 +435,13 @@ impl Ownership {
         self.epoch = self.epoch.saturating_add(1);
         self.round = Round::default();
         self.peer_active = false;
-        self.has_taken_over = cause == Cause::Takeover;
-        self.alone_since_ms = self.has_taken_over.then_some(now_ms);
-        self.has_heard_another = false;
+        self.company = match cause {
+            Cause::Takeover => Company::Alone {
+                since_ms: now_ms,
+                took_over: true,
+            },
+            Cause::Vacancy | Cause::Handover => Company::Peer,
+        };
         self.asked_to_speak = false;
         Action::Activate(cause)
     }
@@ -432,7 +449,7 @@ impl Ownership {
     fn stand_down(&mut self) {
         self.state = State::Standby;
         self.asked_to_speak = false;
-        self.has_heard_another = false;
+        self.company = Company::Peer;
         self.round = Round::default();
     }
 }
