@@ -17,7 +17,7 @@ SOL_SOCKET, SO_RCVBUF = socket.SOL_SOCKET, socket.SO_RCVBUF
 # From lwip/api.h, lwip/err.h, lwip/ip_addr.h, lwip/ip6_addr.h and lwip/pbuf.h.
 NETCONN_TCP = {socket.AF_INET: 0x10, socket.AF_INET6: 0x18}
 ADDRESS_TYPE = {socket.AF_INET: 0, socket.AF_INET6: 6}
-PREFERRED = 0x30
+INVALID, PREFERRED = 0, 0x30
 NETCONN_COPY = 1
 ERR_CLOSED = -15
 TOTAL_LENGTH = 16
@@ -29,6 +29,7 @@ for function, result, *arguments in (
         ("netif_set_up", None, ctypes.c_void_p),
         ("netif_add_ip6_address", ctypes.c_int8) + 3 * (ctypes.c_void_p,),
         ("netif_ip6_addr_set_state", None, ctypes.c_void_p, ctypes.c_int8, ctypes.c_uint8),
+        ("nd6_adjust_mld_membership", None, ctypes.c_void_p, ctypes.c_int8, ctypes.c_uint8),
         ("netconn_new_with_proto_and_callback", ctypes.c_void_p,
          ctypes.c_int, ctypes.c_uint8, ctypes.c_void_p),
         ("netconn_connect", ctypes.c_int8, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint16),
@@ -66,6 +67,10 @@ def configure(address, prefix):
         index = ctypes.c_int8()
         check(LIBRARY.netif_add_ip6_address(NETIF, ip_addr(address), ctypes.byref(index)),
               "address")
+        # Its TAP device has no part in multicast (NETIF_FLAG_MLD6), so that it would not hear who
+        # asks for its address: the new node, which its packets do not tell.
+        LIBRARY.netif_ip6_addr_set_state(NETIF, index, INVALID)
+        LIBRARY.nd6_adjust_mld_membership(NETIF, index, PREFERRED)
         LIBRARY.netif_ip6_addr_set_state(NETIF, index, PREFERRED)
 
 
