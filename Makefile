@@ -60,7 +60,7 @@ test: module test-module build/wirecheck
 	@selftests/test.sh
 
 test-slow: module test-module build/wirecheck build/bench/load
-	@selftests/test.sh slow commit hw million lockdep
+	@selftests/test.sh slow commit hw hw_crash million lockdep
 
 # For so many minutes.
 MINUTES ?= 10

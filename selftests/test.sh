@@ -21,14 +21,15 @@ sandbox=$top/scripts/in-sandbox
 # commit is the long form of one of the namespaces' tests: only when it is named.
 # tcp are the namespaces' tests that take long, in a short form; slow are they in their long form, only
 # when it is named.
-# hw is the benchmark on real machines, on namespaces, million what its name says: only when they are named.
+# hw is the benchmark on real machines, on namespaces, hw_crash the same on guests, million what its name says:
+# only when they are named.
 # lockdep runs transfers under a kernel that watches its locks: slow, so only when it is named.
 parts=(unit wirecheck table namespaces tcp crash kunit)
 
 # How many seconds each may take.
 declare -A seconds=([unit]=300 [wirecheck]=120 [table]=60 [namespaces]=1800 [tcp]=2400 [crash]=300
 	[kunit]=1800
-	[slow]=3000 [hw]=1200 [million]=3600 [commit]=7200 [lockdep]=900)
+	[slow]=3000 [hw]=1200 [hw_crash]=1800 [million]=3600 [commit]=7200 [lockdep]=900)
 
 # part NAME: its command.
 part() {
@@ -59,6 +60,7 @@ part() {
 			"TCPFO_TIMEOUT=1100 /src/selftests/run_tests.sh bench_hw"
 		;;
 	crash) "$sandbox" python3 selftests/crash/crash.py ;;
+	hw_crash) "$sandbox" python3 selftests/crash/bench_hw.py ;;
 	lockdep)
 		"$sandbox" selftests/uml/run.sh lockdep 'dmesg -n 1
 			export ROUNDS=3 TCPFO_MODULE=/job/module/tcp_failover.ko

@@ -26,6 +26,8 @@ CLIENT_ADDRESS = "10.77.0.1"
 SERVICE_ADDRESS = "10.77.0.100"
 SYSFS = "/sys/kernel/tcp_failover/net"
 MODULE = "/src/build/tcp_failover.ko"
+# The last byte of the hardware address of each machine's first network card.
+FIRST_MAC = {"client": 1, "a": 0xa0, "b": 0xb0}
 # Of takeover/: what a node says of its last one.
 FIGURES = ("detected_us", "address_us", "first_socket_us", "last_socket_us", "first_splice_us",
            "last_splice_us", "restore_max_us", "at_rest", "restored", "failed", "bytes_absorbed")
@@ -162,31 +164,38 @@ class Node:
 
 
 class Cluster:
-    """The three guests; a context manager."""
+    """The three guests; a context manager. `ssh`: the client has one more wire to either node,
+    which nobody but the caller uses."""
 
-    def __init__(self, out, disks=(), memory=768, client_memory=1024):
+    def __init__(self, out, disks=(), memory=768, client_memory=1024, ssh=False):
         # pylint: disable=consider-using-with
         self.wires = tempfile.TemporaryDirectory()
-        client_a, a_service = self.wire("a")
-        client_b, b_service = self.wire("b")
-        a_channel, b_channel = self.wire("channel")
+        self.nics = {name: [] for name in FIRST_MAC}
+        self.connect("client", "a")
+        self.connect("client", "b")
+        self.connect("a", "b")
+        if ssh:
+            self.connect("client", "a")
+            self.connect("client", "b")
         self.client = Guest("client", memory=client_memory, out=out, disks=disks,
-                            nics=[(mac(1), client_a), (mac(2), client_b)])
-        guest_a = Guest("a", memory=memory, out=out, disks=disks,
-                        nics=[(mac(0xa0), a_service), (mac(0xa1), a_channel)])
-        guest_b = Guest("b", memory=memory, out=out, disks=disks,
-                        nics=[(mac(0xb0), b_service), (mac(0xb1), b_channel)])
-        self.a = Node(guest_a, 2, mac(0xa0))
-        self.b = Node(guest_b, 3, mac(0xb0))
+                            nics=self.nics["client"])
+        guest_a = Guest("a", memory=memory, out=out, disks=disks, nics=self.nics["a"])
+        guest_b = Guest("b", memory=memory, out=out, disks=disks, nics=self.nics["b"])
+        self.a = Node(guest_a, 2, mac(FIRST_MAC["a"]))
+        self.b = Node(guest_b, 3, mac(FIRST_MAC["b"]))
         self.nodes = (self.a, self.b)
         self.guests = (self.client, guest_a, guest_b)
         self.out = out
 
-    def wire(self, name):
-        """A cable: QEMU's options for its two ends. Either end may go and come back."""
-        path = os.path.join(self.wires.name, name)
-        return (f"stream,server=on,addr.type=unix,addr.path={path}",
-                f"stream,server=off,addr.type=unix,addr.path={path},reconnect-ms=100")
+    def connect(self, one, other):
+        """A cable, for which either machine gets one more network card. Either end may go and come
+        back."""
+        ends = [(name, FIRST_MAC[name] + len(self.nics[name])) for name in (one, other)]
+        path = os.path.join(self.wires.name, "-".join(f"{number:x}" for _, number in ends))
+        wire = f"addr.type=unix,addr.path={path}"
+        for (name, number), kind in zip(ends, (f"stream,server=on,{wire}",
+                                               f"stream,server=off,{wire},reconnect-ms=100")):
+            self.nics[name].append((mac(number), kind))
 
     def __enter__(self):
         try:

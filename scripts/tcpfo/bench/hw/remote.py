@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """A machine that is reached by ssh, or this one, with what a guest (tcpfo.guest.Guest) has for
-those who run commands in it.
-
-TCPFO_SSH= is called instead of ssh, as `TCPFO_SSH DESTINATION COMMAND`. Knows nothing of the
-module.
+those who run commands in it. Knows nothing of the module.
 """
 
 import os
@@ -15,8 +12,9 @@ import threading
 from tcpfo.bench.hw.config import LOCAL
 from tcpfo.guest import GuestError
 
+# The connection outlives its last command, and us if we are killed, by that many seconds.
 OPTIONS = ("-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "ControlMaster=auto",
-           "-o", "ControlPersist=yes", "-o", "ConnectTimeout=15")
+           "-o", "ControlPersist=10", "-o", "ConnectTimeout=15")
 # Runs $1 in a process group of its own, which ends when the standard input does: so nothing goes on
 # when we are gone.
 WATCHED = """exec 3<&0
@@ -78,7 +76,6 @@ class Host:
     def __init__(self, name, destination):
         self.name = name
         self.destination = destination
-        self.stand_in = shlex.split(os.environ.get("TCPFO_SSH", ""))
         # pylint: disable=consider-using-with
         self.folder = tempfile.TemporaryDirectory()
 
@@ -89,18 +86,14 @@ class Host:
 
     def words(self, command):
         """What is called here for a command line there."""
-        if self.destination == LOCAL:
-            return ["bash", "-c", command]
-        if self.stand_in:
-            return [*self.stand_in, self.destination, command]
-        return [*self.ssh(), command]
+        return [*self.ssh(), command] if self.is_remote() else ["bash", "-c", command]
 
-    def has_connection(self):
-        """Whether there is one to be kept."""
-        return self.destination != LOCAL and not self.stand_in
+    def is_remote(self):
+        """Whether there is a connection to be kept."""
+        return self.destination != LOCAL
 
     def __enter__(self):
-        if self.has_connection():
+        if self.is_remote():
             # The connection keeps what it was given to print to.
             with tempfile.TemporaryFile() as said:
                 code = subprocess.run([*self.ssh(), "true"], stdin=subprocess.DEVNULL,
@@ -117,7 +110,7 @@ class Host:
 
     def disconnect(self):
         """Ends the connection; the next command makes a new one."""
-        if self.has_connection():
+        if self.is_remote():
             subprocess.run(self.ssh("-O", "exit"), stdin=subprocess.DEVNULL, check=False,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
