@@ -185,6 +185,14 @@ impl Log {
         Ok(())
     }
 
+    /// The same, if `is_wanted` says so, which is asked while nobody can open or close the log; else
+    /// `ENOTCONN`.
+    pub(super) fn append_if<B: Body>(&self, body: &B, is_wanted: impl FnOnce() -> bool) -> Result {
+        self.add_if(body, None, is_wanted)?;
+        self.due.raise();
+        Ok(())
+    }
+
     /// The same for one that may gather with others for `gather_us`, or until [`Self::hurry`] is called.
     pub(crate) fn append_idly<B: Body>(&self, body: &B, payload: Option<&dyn Source>) -> Result {
         let (before, after) = self.add(body, payload)?;
@@ -239,7 +247,22 @@ impl Log {
 
     /// Returns how many bytes waited before, and wait now.
     fn add<B: Body>(&self, body: &B, payload: Option<&dyn Source>) -> Result<(usize, usize)> {
-        let added = self.inner.lock().add(body, payload);
+        self.add_if(body, payload, || true)
+    }
+
+    fn add_if<B: Body>(
+        &self,
+        body: &B,
+        payload: Option<&dyn Source>,
+        is_wanted: impl FnOnce() -> bool,
+    ) -> Result<(usize, usize)> {
+        let mut inner = self.inner.lock();
+        let added = if is_wanted() {
+            inner.add(body, payload)
+        } else {
+            Err(ENOTCONN)
+        };
+        drop(inner);
         added.inspect_err(|e| {
             if *e == ENOBUFS {
                 self.full.note();

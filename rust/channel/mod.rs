@@ -25,7 +25,10 @@ use crate::{
     node::Node,
     wire::{
         key::Addr,
-        record::Hello, //
+        record::{
+            Body,
+            Hello, //
+        }, //
     },
 };
 use core::net::SocketAddr;
@@ -112,8 +115,8 @@ pub(crate) struct Channel {
     /// When the peer was last heard, on the clock that goes on while the system is suspended: a silence that
     /// this node has slept through is one, too. 0: it never was.
     heard_us: Atomic<u64>,
-    /// The silence before that.
-    gap_us: Atomic<u64>,
+    /// Until when what comes may be old, on the same clock: it may have waited for this node to wake up.
+    old_until_us: Atomic<u64>,
     /// How often a heartbeat is sent, in milliseconds.
     pub(crate) heartbeat_ms: Atomic<u32>,
     peer_timeout_ms: Atomic<u32>,
@@ -131,6 +134,10 @@ const HEARTBEAT_MS: u32 = 100;
 const PEER_TIMEOUT_MS: u32 = 500;
 /// The default of `channel/port`.
 const PORT: u16 = 7789;
+/// After how much silence what comes may be old, in microseconds, and for how long: until all that has waited
+/// is taken in, by far.
+const LONG_US: u64 = 500_000;
+const OLD_US: u64 = 2_000_000;
 
 impl Channel {
     /// Creates a channel that is not enabled.
@@ -153,7 +160,7 @@ impl Channel {
             failed: Atomic::new(0),
             degraded: Atomic::new(0),
             heard_us: Atomic::new(0),
-            gap_us: Atomic::new(0),
+            old_until_us: Atomic::new(0),
             heartbeat_ms: Atomic::new(HEARTBEAT_MS),
             peer_timeout_ms: Atomic::new(PEER_TIMEOUT_MS),
         })
@@ -221,6 +228,18 @@ impl Channel {
         self.session.load(Acquire)
     }
 
+    /// Appends a record that means something in this session only, to be sent at once. Callable from softirq
+    /// and process context.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::append`]; `ENOTCONN` also if the session has ended.
+    pub(crate) fn append_in<B: Body>(&self, session: u32, body: &B) -> Result {
+        // It ends before its log is closed, so no later one's is open while it lasts.
+        self.log
+            .append_if(body, || session != 0 && self.session() == session)
+    }
+
     /// A record was appended, or not, without which what the peer holds is worth nothing: if not, the
     /// director ends the session. Callable from softirq and process context.
     pub(crate) fn depend_on(&self, appended: Result, desk: &Desk) {
@@ -273,9 +292,9 @@ impl Channel {
             .is_some_and(|us| us > self.peer_timeout_us() / 2)
     }
 
-    /// Returns the silence, in microseconds, before what was heard last.
-    pub(crate) fn gap_us(&self) -> u64 {
-        self.gap_us.load(Relaxed)
+    /// Returns whether what comes now may have been sent long ago.
+    pub(crate) fn may_be_old(&self) -> bool {
+        time::boot_us() < self.old_until_us.load(Relaxed)
     }
 
     /// Returns whether a session exists only because nobody has noticed yet that the peer has been
@@ -328,6 +347,8 @@ impl Channel {
         }
         self.heartbeat_ms.store(heartbeat, Relaxed);
         self.peer_timeout_ms.store(peer_timeout, Relaxed);
+        // It waits for when the next heartbeat was due.
+        self.log.wake_sender();
         Ok(())
     }
 
@@ -346,6 +367,8 @@ impl Channel {
         let number = self.last_session.load(Relaxed).wrapping_add(1).max(1);
         self.last_session.store(number, Relaxed);
         self.heard();
+        // Nothing of this one has been sent before.
+        self.old_until_us.store(0, Relaxed);
         self.session.store(number, Release);
         number
     }
@@ -354,8 +377,11 @@ impl Channel {
     /// comes so late that it may have taken over, without this node having noticed the silence, the node has
     /// to be in doubt before.
     fn heard(&self) -> bool {
-        self.gap_us.store(self.silence_us().unwrap_or(0), Relaxed);
-        self.heard_us.store(time::boot_us(), Release);
+        let now_us = time::boot_us();
+        if self.silence_us().is_some_and(|us| us > LONG_US) {
+            self.old_until_us.store(now_us + OLD_US, Relaxed);
+        }
+        self.heard_us.store(now_us, Release);
         let was_degraded = self.degraded.load(Relaxed) != 0;
         if was_degraded {
             self.degraded.store(0, Release);

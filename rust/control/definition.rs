@@ -27,7 +27,6 @@ use crate::{
         SAFE_POINTS_REQUEST,
         SAFE_POINTS_WHOLE, //
     },
-    takeover,
     wire::key::{
         Addr,
         Endpoint, //
@@ -214,10 +213,10 @@ struct Running {
 impl Running {
     /// Ends the service. May sleep.
     ///
-    /// What is being restored needs the hooks; then nobody else finds the service any more, and then
+    /// What is being restored, or reset, needs the hooks; then nobody else finds the service any more, and then
     /// it sees no packets any more.
     fn stop(self, node: &Node) {
-        takeover::abandon(&self.service);
+        self.service.retire();
         node.remove_service(&self.service);
         drop(self.hooks);
         self.service.remove_early_hooks();
@@ -310,9 +309,15 @@ impl Definition {
             _ => return Err(refuse("role", text, "not off, primary or backup", EINVAL)),
         };
         let mut inner = self.inner.lock();
-        let present = inner.running.as_ref().map(|running| running.role);
+        let running = inner.running.as_ref();
+        let present = running.map(|running| running.role);
+        // Who will have the connections is not known then.
+        let is_leaving = running.is_some_and(|r| r.service.state().0 == State::Leaving);
         match (present, role) {
             (present, role) if present == role => Ok(()),
+            (Some(_), None) if is_leaving => {
+                Err(refuse("role", text, "a handover is going on", EBUSY))
+            }
             (Some(_), None) => {
                 let running = inner.running.take();
                 drop(inner);
@@ -353,13 +358,18 @@ impl Definition {
         };
         let service = Service::new(&self.node, definition)?;
         self.node.add_service(service.clone()).map_err(|e| {
-            let why = "another service has this address and port";
+            let why = match e {
+                EADDRINUSE => "another service has this address and port",
+                _ => "there is no memory",
+            };
             refuse("role", text, why, e)
         })?;
         let hooks = Hooks::new(&service).inspect_err(|_| {
+            service.retire();
             self.node.remove_service(&service);
-            // The director may have found the service in between.
+            // Director and receiver may have found the service in between.
             service.remove_early_hooks();
+            service.stop();
         })?;
         service.see_to_early_hooks();
         Ok(Running {

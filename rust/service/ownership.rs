@@ -162,6 +162,8 @@ pub(crate) struct Ownership {
     company: Company,
     /// Whether the peer has asked this node to speak in its place.
     asked_to_speak: bool,
+    /// Whether the role is off.
+    is_retired: bool,
     /// Until when the peer has time to say that it speaks.
     leave_until_ms: u64,
 }
@@ -181,6 +183,7 @@ impl Ownership {
             in_doubt: false,
             company: Company::Peer,
             asked_to_speak: false,
+            is_retired: false,
             leave_until_ms: 0,
         }
     }
@@ -252,7 +255,7 @@ impl Ownership {
     /// The node is to be silent from `now_ms` on and have its peer speak. Returns whether it spoke, and
     /// so has to tell the peer.
     pub(crate) fn leave(&mut self, now_ms: u64) -> bool {
-        let leaves = self.state == State::Active && !self.in_doubt;
+        let leaves = self.state == State::Active && !self.in_doubt && !self.is_retired;
         if leaves {
             self.state = State::Leaving;
             self.leave_until_ms = now_ms + LEAVE_MS;
@@ -268,6 +271,16 @@ impl Ownership {
             self.state = State::Active;
         }
         stays
+    }
+
+    /// The role is off: who still asks what is to be done has nothing to do any more.
+    pub(crate) fn retire(&mut self) {
+        self.is_retired = true;
+    }
+
+    /// Returns whether the role is off.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired
     }
 
     /// A session has begun or ended: what the peer has asked for in another one is void.
@@ -309,6 +322,7 @@ impl Ownership {
     /// Returns what is to be done at `now_ms`, and by when to ask again.
     pub(crate) fn poll(&mut self, now_ms: u64, silence: Silence) -> (Action, u64) {
         match self.state {
+            _ if self.is_retired => (Action::Wait, u64::MAX),
             _ if self.asked_to_speak => (self.activate(Cause::Handover, now_ms), now_ms),
             State::Probing => self.poll_probing(now_ms),
             State::Leaving => self.poll_leaving(now_ms),
@@ -781,6 +795,16 @@ mod tests {
         o.handed_over();
         assert_eq!(o.peer_says(true, 3, false), Action::StandDown);
         assert_eq!(o.poll(2, silent(2)).0, Action::Wait);
+    }
+
+    #[test]
+    fn one_that_is_retired_does_nothing_any_more() {
+        let mut o = standby();
+        o.handed_over();
+        o.retire();
+        assert!(o.is_retired());
+        assert_eq!(o.poll(9000, silent(9000)), (Action::Wait, u64::MAX));
+        assert_eq!(o.state(), State::Standby);
     }
 
     #[test]

@@ -43,11 +43,11 @@ use kernel::{
 /// How often the address is announced once it was taken, and how long to wait after each, in
 /// milliseconds: switches and hosts forget, and announcements get lost.
 pub(super) const ANNOUNCEMENTS: [u64; 6] = [20, 80, 200, 500, 1000, 2000];
-/// After how much silence a handover is too late, in microseconds: well before the peer speaks again.
-const LATE_HANDOVER_US: u64 = 500_000;
 /// How much may wait to be sent to the peer before it is asked to speak, in bytes: it has to read all of that
 /// before it knows.
 const HANDOVER_BACKLOG: usize = 256 << 10;
+/// Why a handover is refused.
+const UNPROTECTED: &str = "there are connections that are not protected";
 /// How much later than its peer one of two nodes asks that have both taken over, in milliseconds: longer than a
 /// round of questions.
 const RANK_MS: u64 = 250;
@@ -61,6 +61,9 @@ impl Service {
         let active = status.active != 0;
         let outranks = self.node.is_outranked();
         let mut ownership = self.ownership.lock();
+        if ownership.is_retired() {
+            return;
+        }
         let action = ownership.peer_says(active, status.epoch.get(), outranks);
         if action == Action::StandDown {
             self.speaks.store(0, Release);
@@ -97,9 +100,9 @@ impl Service {
 
     /// The peer does not speak any more, and wants this node to.
     ///
-    /// One that comes after a silence may be old: the peer speaks again if nobody else does.
+    /// It speaks again if nobody else does for a while: what is old, as one of the two has slept, is void.
     pub(crate) fn handed_over(&self) {
-        if self.node.channel.gap_us() > LATE_HANDOVER_US {
+        if self.node.channel.may_be_old() {
             warn_ratelimited!("{}: a handover came late, ignored\n", &*self.name);
             return;
         }
@@ -117,14 +120,14 @@ impl Service {
     /// does not say that it speaks; the node speaks again if it does not, after it has asked for the
     /// address. `EINTR`, while it is being done.
     pub(crate) fn hand_over(&self) -> Result<(), (Error, &'static str)> {
+        // What the peer is known to hold, it holds in this one.
+        let session = self.node.channel.session();
         let refused = if self.state().0 != State::Active {
             "this node is not active"
         } else if !self.is_protected() {
             "the peer does not stand by"
         } else if self.takeover.is_going_on() {
             "a takeover is going on"
-        } else if (self.unprotected.load(Relaxed) | self.unnoted.load(Relaxed)) != 0 {
-            "there are connections that are not protected"
         } else if self.node.channel.log.backlog() > HANDOVER_BACKLOG {
             "too much waits to be sent to the peer"
         } else {
@@ -133,15 +136,20 @@ impl Service {
         if !refused.is_empty() {
             return Err((EBUSY, refused));
         }
-        self.leave().map_err(|e| (e, "the peer cannot be told"))?;
+        self.release_stale()
+            .map_err(|e| (e, "there is no memory"))?;
+        if self.has_unprotected() {
+            return Err((EBUSY, UNPROTECTED));
+        }
+        self.leave(session)?;
         self.wait_until_left()
     }
 
-    /// Falls silent, and tells the peer to speak.
-    fn leave(&self) -> Result {
+    /// Falls silent, and tells the peer to speak, if that is in `session`.
+    fn leave(&self, session: u32) -> Result<(), (Error, &'static str)> {
         let mut ownership = self.ownership.lock();
         if !ownership.leave(time::now_ms()) {
-            return Err(EBUSY);
+            return Err((EBUSY, "this node is not active"));
         }
         self.speaks.store(0, Release);
         drop(ownership);
@@ -150,16 +158,44 @@ impl Service {
         let handover = record::Handover {
             service: self.endpoint,
         };
-        let told = self.node.channel.log.append(&handover, None);
+        let told = if self.has_unprotected() {
+            Err((EBUSY, UNPROTECTED))
+        } else {
+            let told = self.node.channel.append_in(session, &handover);
+            told.map_err(|e| (e, "the peer cannot be told"))
+        };
         if told.is_err() {
-            let mut ownership = self.ownership.lock();
-            if ownership.stay() {
-                self.muted.store(u32::from(ownership.in_doubt()), Release);
-                self.speaks.store(1, Release);
-            }
+            self.stay();
         }
         self.node.desk.ring();
         told
+    }
+
+    /// Returns whether there are connections that the peer could not carry on.
+    fn has_unprotected(&self) -> bool {
+        (self.unprotected.load(Relaxed) | self.unnoted.load(Relaxed)) != 0
+    }
+
+    /// What was logged in another session than the present one is not protected any more. May sleep.
+    fn release_stale(&self) -> Result {
+        for flow in self.try_collect()? {
+            primary::release_stale(self, &flow);
+        }
+        Ok(())
+    }
+
+    /// The peer could not be told.
+    fn stay(&self) {
+        let mut ownership = self.ownership.lock();
+        let stays = ownership.stay();
+        if stays {
+            self.muted.store(u32::from(ownership.in_doubt()), Release);
+            self.speaks.store(1, Release);
+        }
+        drop(ownership);
+        if stays {
+            self.speak_again();
+        }
     }
 
     fn wait_until_left(&self) -> Result<(), (Error, &'static str)> {
@@ -206,7 +242,7 @@ impl Service {
         let records = self.node.pause_records();
         match self.state().0 {
             State::Active => drop(records),
-            // Its own connections, which the next packet of each finds to be of another session.
+            // Its own connections: it may speak for them again.
             State::Leaving => return,
             State::Standby | State::Probing => return self.forget_replicas(),
         }
@@ -297,8 +333,11 @@ impl Service {
     }
 
     /// Has the hooks know that this node speaks, and begins to carry on the peer's connections.
-    /// Returns false if the peer has spoken up in the meantime.
+    /// Returns false if the peer has spoken up in the meantime, or the role is off.
     fn begin_to_speak(self: &Arc<Self>, takeover: bool) -> bool {
+        if self.ownership.lock().is_retired() {
+            return false;
+        }
         if takeover {
             self.see_to_early_hooks();
         }
@@ -311,7 +350,7 @@ impl Service {
             self.forget_replicas();
         }
         let ownership = self.ownership.lock();
-        let active = ownership.state() == State::Active;
+        let active = ownership.state() == State::Active && !ownership.is_retired();
         if active {
             self.muted.store(u32::from(ownership.in_doubt()), Release);
             self.speaks.store(1, Release);
@@ -358,8 +397,11 @@ impl Service {
     /// This node speaks again: what it has said into the void and does not repeat by itself, an
     /// acknowledgement, it says once more. Else the client would send everything again, and that
     /// only when its timer says so.
+    ///
+    /// If a session has ended while it was about to leave, nobody has seen to what was logged in it.
     fn speak_again(&self) {
         for flow in self.collect() {
+            primary::release_stale(self, &flow);
             if flow.muted.xchg(false, Relaxed) {
                 if let Some(socket) = self.socket_of(&flow.key) {
                     socket.send_ack();
@@ -402,7 +444,22 @@ impl Service {
                 // If it was closed meanwhile that is as good.
                 let _ = socket.abort();
             }
+            // Only now: who finds none of them knows that their sockets are reset.
             self.forget(&flow);
+        }
+    }
+
+    /// The role is off, and nobody may begin to speak any more. What another node speaks for is ended, while
+    /// nobody hears it, if nobody has come so far yet. May sleep.
+    pub(crate) fn retire(&self) {
+        let mut ownership = self.ownership.lock();
+        ownership.retire();
+        let is_silent = ownership.state() == State::Standby;
+        drop(ownership);
+        takeover::abandon(self);
+        if is_silent {
+            rcu::synchronize_expedited();
+            self.end_connections();
         }
     }
 }
