@@ -116,7 +116,9 @@ fn set_times(
         .map_err(|e| {
             let why = "the time-out has to be at least two heartbeats";
             refuse(file, text, why, e)
-        })
+        })?;
+    node.desk.ring();
+    Ok(())
 }
 
 fn set_enabled(node: &Arc<Node>, text: &str) -> Result {
@@ -128,7 +130,10 @@ fn set_enabled(node: &Arc<Node>, text: &str) -> Result {
         "1" => {
             node.desk.open(node)?;
             node.channel.enable(node).map_err(|e| {
-                let why = "both addresses have to be set, and to differ";
+                let why = match e {
+                    EINVAL => "both addresses have to be set, of one family, and to differ",
+                    _ => "the threads cannot be started",
+                };
                 refuse("enabled", text, why, e)
             })
         }
