@@ -210,19 +210,24 @@ struct Running {
     role: Role,
 }
 
+/// Ends a service, with the hooks that it has. May sleep.
+///
+/// What is being restored, or reset, needs them; then nobody else finds the service any more, and then it sees
+/// no packets any more.
+fn end(service: &Arc<Service>, hooks: Option<Hooks>, node: &Node) {
+    service.retire();
+    node.remove_service(service);
+    drop(hooks);
+    service.remove_early_hooks();
+    service.stop();
+    events::service_off(service);
+    node.desk.ring();
+}
+
 impl Running {
     /// Ends the service. May sleep.
-    ///
-    /// What is being restored, or reset, needs the hooks; then nobody else finds the service any more, and then
-    /// it sees no packets any more.
     fn stop(self, node: &Node) {
-        self.service.retire();
-        node.remove_service(&self.service);
-        drop(self.hooks);
-        self.service.remove_early_hooks();
-        self.service.stop();
-        events::service_off(&self.service);
-        node.desk.ring();
+        end(&self.service, Some(self.hooks), node);
     }
 }
 
@@ -364,13 +369,8 @@ impl Definition {
             };
             refuse("role", text, why, e)
         })?;
-        let hooks = Hooks::new(&service).inspect_err(|_| {
-            service.retire();
-            self.node.remove_service(&service);
-            // Director and receiver may have found the service in between.
-            service.remove_early_hooks();
-            service.stop();
-        })?;
+        // Director and receiver may have found the service in between.
+        let hooks = Hooks::new(&service).inspect_err(|_| end(&service, None, &self.node))?;
         service.see_to_early_hooks();
         Ok(Running {
             hooks,
