@@ -240,13 +240,7 @@ mod tests {
         };
         assert!(!logs(&t, unsent, stamp(100)));
         assert!(!logs(&t, Header { flags: 0, ..good }, stamp(100)));
-        let piece = Piece {
-            offset: 1,
-            skip: 0,
-            len: 10,
-            fin: false,
-        };
-        t.logged(&piece, stamp(100));
+        t.logged(&piece(1, 0, 10, false).unwrap(), stamp(100));
         let next = from_client(11, 0);
         assert!(!logs(&t, next, stamp(98)));
         assert!(logs(&t, next, stamp(99)));
@@ -302,13 +296,7 @@ mod tests {
     #[test]
     fn what_overtook_others_does_not_make_them_old() {
         let mut t = open();
-        let piece = Piece {
-            offset: 101,
-            skip: 0,
-            len: 10,
-            fin: false,
-        };
-        t.logged(&piece, stamp(100));
+        t.logged(&piece(101, 0, 10, false).unwrap(), stamp(100));
         assert_ne!(
             t.inbound(&from_client(1, 0), 100, stamp(90)),
             Inbound::Nothing
